@@ -1,0 +1,151 @@
+"""Every error that leaves the package.
+
+::
+
+    OAuthError                       catch this one
+    ├── ConfigurationError           the app or its settings are wrong (also a RuntimeError)
+    ├── StateError                   no login or logout in progress matches this browser and state
+    ├── AuthorizationError           the provider answered the login with an error, or badly
+    ├── TokenError                   the token endpoint answered with an error, or badly
+    │   └── InvalidGrantError        the code or refresh token is used up, expired or revoked
+    ├── MissingTokenError            an API call has no token to send
+    ├── IDTokenError                 the ID Token is not valid for this login
+    ├── UserInfoError                the UserInfo answer is not usable
+    ├── MetadataError                the provider's metadata or keys are not usable
+    └── ProviderError                the provider could not be reached, or broke HTTP
+
+``error`` is the OAuth error code where there is one (``access_denied``), ``code`` a stable name of
+the rule that failed (``id_token.nonce_mismatch``), ``status_hint`` the HTTP status that fits an
+answer to the browser. No message holds a token, a code or a secret.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "AuthorizationError",
+    "ConfigurationError",
+    "IDTokenError",
+    "InvalidGrantError",
+    "MetadataError",
+    "MissingTokenError",
+    "OAuthError",
+    "ProviderError",
+    "StateError",
+    "TokenError",
+    "UserInfoError",
+    "printable",
+]
+
+
+class OAuthError(Exception):
+    """Something about a login, a logout or a token failed.
+
+    ``error``: the OAuth error code; ``description``: what happened, the likely cause and the next
+    step; ``uri``: a page about the error, from the provider; ``code``: the stable name of the rule
+    that failed; ``status_hint``: the HTTP status that fits an answer to the browser.
+    """
+
+    default_error = "oauth_error"
+    default_code = "oauth.error"
+    default_status = 400
+
+    def __init__(
+        self,
+        error: str | None = None,
+        description: str | None = None,
+        uri: str | None = None,
+        *,
+        code: str | None = None,
+        status_hint: int | None = None,
+    ) -> None:
+        self.error = error or self.default_error
+        self.description = description or ""
+        self.uri = uri
+        self.code = code or self.default_code
+        self.status_hint = status_hint or self.default_status
+        self.client_name: str | None = None  # the registered client it happened to, once known
+        super().__init__(f"{self.error}: {self.description}" if description else self.error)
+
+
+class ConfigurationError(OAuthError, RuntimeError):
+    """The app, or the settings of a client, must be changed."""
+
+    default_error = "configuration_error"
+    default_code = "configuration.invalid"
+    default_status = 500
+
+
+class StateError(OAuthError):
+    """No login or logout in progress matches this browser and this ``state``."""
+
+    default_error = "mismatching_state"
+    default_code = "state.unknown"
+
+
+class AuthorizationError(OAuthError):
+    """The provider answered the login with an error, or its answer was not valid."""
+
+    default_error = "invalid_response"
+    default_code = "authorization.invalid"
+
+
+class TokenError(OAuthError):
+    """The token endpoint answered with an error, or its answer was not valid."""
+
+    default_error = "invalid_token_response"
+    default_code = "token.invalid"
+    default_status = 502
+
+
+class InvalidGrantError(TokenError):
+    """The code or refresh token is used up, expired or revoked (RFC 6749 section 5.2)."""
+
+    default_error = "invalid_grant"
+    default_code = "token.invalid_grant"
+    default_status = 400
+
+
+class MissingTokenError(OAuthError):
+    """An API call has no token to send."""
+
+    default_error = "missing_token"
+    default_code = "request.token_missing"
+    default_status = 401
+
+
+class IDTokenError(OAuthError):
+    """The ID Token is not valid for this login (OIDC Core section 3.1.3.7)."""
+
+    default_error = "invalid_id_token"
+    default_code = "id_token.invalid"
+    default_status = 401
+
+
+class UserInfoError(OAuthError):
+    """The UserInfo answer is not usable (OIDC Core section 5.3)."""
+
+    default_error = "invalid_userinfo"
+    default_code = "userinfo.invalid"
+    default_status = 502
+
+
+class MetadataError(OAuthError):
+    """The provider's metadata or keys are not usable."""
+
+    default_error = "invalid_metadata"
+    default_code = "metadata.invalid"
+    default_status = 502
+
+
+class ProviderError(OAuthError):
+    """The provider could not be reached, was too slow, or broke HTTP."""
+
+    default_error = "provider_unavailable"
+    default_code = "http.failed"
+    default_status = 502
+
+
+def printable(text: str, limit: int = 300) -> str:
+    """Make text from outside fit for one log line: no control characters, at most ``limit``."""
+    clean = "".join(c if c.isprintable() else " " for c in text[: limit + 1])
+    return clean if len(clean) <= limit else clean[: limit - 1] + "…"

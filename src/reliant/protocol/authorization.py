@@ -1,0 +1,127 @@
+"""The authorization request and its answer (RFC 6749 section 4.1, RFC 7636, RFC 9207)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from reliant.errors import AuthorizationError, ConfigurationError, printable
+from reliant.protocol.messages import integer
+from reliant.protocol.transaction import LoginTransaction, new_state
+from reliant.protocol.values import append_query, random_token, s256, same
+
+__all__ = ["build_authorization_url", "new_login", "parse_authorization_response", "scopes_of"]
+
+# The parameters that carry the security of a login; an app gives the first three values of its
+# own through new_login, and can't touch the others.
+_OURS = ("state", "nonce", "code_verifier", "code_challenge", "code_challenge_method", "client_id",
+         "redirect_uri", "response_type", "scope")  # fmt: skip
+_VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")
+_MAX_CODE = 8192
+
+
+def scopes_of(scope: Any) -> list[str]:
+    """The scopes in a space-separated string or a sequence."""
+    if not scope:
+        return []
+    return scope.split() if isinstance(scope, str) else [str(item) for item in scope]
+
+
+def new_login(
+    redirect_uri: str | None, parameters: Mapping[str, Any]
+) -> tuple[str, LoginTransaction]:
+    """Draw the ``state`` and the transaction of a new login attempt.
+
+    ``parameters``: those of the authorization request, with ``scope``; a ``state``, ``nonce`` or
+    ``code_verifier`` among them is used instead of a new one.
+    """
+    openid = "openid" in scopes_of(parameters.get("scope"))
+    nonce = parameters.get("nonce") or (new_state() if openid else None)
+    verifier = parameters.get("code_verifier") or random_token(32)
+    if not _VERIFIER.fullmatch(verifier):
+        raise ConfigurationError(
+            description="A code_verifier has 43 to 128 letters, digits and -._~ "
+            "(RFC 7636 section 4.1).",
+            code="configuration.code_verifier",
+        )
+    max_age = parameters.get("max_age")
+    if max_age is not None and (integer(max_age) is None or int(max_age) < 0):
+        raise ConfigurationError(
+            description="max_age is a number of seconds, 0 or more.", code="configuration.max_age"
+        )
+    transaction = LoginTransaction(
+        code_verifier=verifier,
+        nonce=nonce,
+        redirect_uri=redirect_uri,
+        max_age=integer(max_age),
+        acr_values=" ".join(scopes_of(parameters.get("acr_values"))) or None,
+    )
+    return parameters.get("state") or new_state(), transaction
+
+
+def build_authorization_url(
+    endpoint: str,
+    client_id: str,
+    state: str,
+    transaction: LoginTransaction,
+    parameters: Mapping[str, Any],
+) -> str:
+    """The URL that sends the browser to the provider, with PKCE S256 always on."""
+    if parameters.get("response_type", "code") != "code":
+        raise ConfigurationError(
+            description="Only response_type=code is supported: it keeps tokens out of the "
+            "browser (RFC 9700 section 2.1.2).",
+            code="authorization.response_type",
+        )
+    query = {
+        "response_type": "code",
+        "client_id": client_id,
+        "redirect_uri": transaction.redirect_uri,
+        "scope": " ".join(scopes_of(parameters.get("scope"))) or None,
+        "state": state,
+        "nonce": transaction.nonce,
+        "code_challenge": s256(transaction.code_verifier),
+        "code_challenge_method": "S256",
+    }
+    query.update((name, value) for name, value in parameters.items() if name not in _OURS)
+    return append_query(endpoint, query)
+
+
+def parse_authorization_response(
+    parameters: Mapping[str, str], issuer: str | None, iss_promised: bool
+) -> str:
+    """Judge the provider's answer once its ``state`` is known to be ours, and return the code.
+
+    ``iss_promised``: whether the metadata announce ``iss``. The order is the specifications':
+    ``iss`` (RFC 9207 section 2.4), then ``error``, then ``code``.
+    Raises ``AuthorizationError``: ``authorization.iss_mismatch``, ``.iss_missing``, ``.denied``
+    for ``access_denied``, ``.error`` for other errors of the provider's, ``.code_missing``,
+    ``.code_too_long``.
+    """
+    iss = parameters.get("iss")
+    if iss is None and iss_promised:
+        raise _error("iss_missing", 'The answer has no "iss", though the provider promises one. '
+                     "It may come from somewhere else; the login was stopped.")  # fmt: skip
+    if iss is not None and issuer is not None and not same(iss, issuer):
+        raise _error("iss_mismatch", 'The "iss" of the answer is not the provider this login went '
+                     "to. It may be a mix-up attack; the login was stopped.")  # fmt: skip
+    if "error" in parameters:
+        error = printable(parameters["error"], 100)
+        raise AuthorizationError(
+            error,
+            printable(parameters.get("error_description", "")) or None,
+            printable(parameters.get("error_uri", "")) or None,
+            code="authorization.denied" if error == "access_denied" else "authorization.error",
+        )
+    code = parameters.get("code")
+    if code is None:
+        raise _error("code_missing", 'Missing "code" parameter: the answer holds neither a code '
+                     "nor an error.")  # fmt: skip
+    if len(code) > _MAX_CODE:
+        raise _error("code_too_long", f'The "code" is longer than {_MAX_CODE} characters.')
+    return code
+
+
+def _error(rule: str, description: str) -> AuthorizationError:
+    return AuthorizationError(description=description, code=f"authorization.{rule}")
