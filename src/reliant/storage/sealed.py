@@ -1,0 +1,34 @@
+"""Encrypted values for cookies: JWE ``dir`` with A256GCM, old keys accepted for rotation."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from reliant.protocol.jose import Key, derive_key, open_sealed, seal
+
+__all__ = ["Sealer"]
+
+
+class Sealer:
+    """Seals JSON objects for one purpose; what was sealed for another does not open.
+
+    ``secrets``: the application's secret keys, the newest first: it seals, all of them open.
+    """
+
+    def __init__(self, secrets: Sequence[str | bytes], purpose: str) -> None:
+        self._keys: tuple[Key, ...] = tuple(derive_key(secret, purpose) for secret in secrets)
+
+    def seal(self, value: dict[str, Any]) -> str:
+        """Encrypt ``value``; raises ``TypeError`` where it is not JSON."""
+        return seal(json.dumps(value, separators=(",", ":")).encode(), self._keys[0])
+
+    def open(self, sealed: str) -> dict[str, Any] | None:
+        """Decrypt what ``seal`` made; None for anything else."""
+        for key in self._keys:
+            opened = open_sealed(sealed, key)
+            if opened is not None:
+                value = json.loads(opened)
+                return value if isinstance(value, dict) else None
+        return None
