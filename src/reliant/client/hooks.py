@@ -1,0 +1,96 @@
+"""Hooks of the app, sync or async, around what is sent and received."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable
+from typing import Any
+
+import httpx2
+
+from reliant.errors import ConfigurationError, TokenError
+from reliant.protocol.messages import HttpRequest, HttpResponse
+
+__all__ = ["ComplianceHooks", "call"]
+
+REQUEST_HOOKS = ("access_token_request", "refresh_token_request", "revoke_token_request")
+RESPONSE_HOOKS = ("access_token_response", "refresh_token_response")
+
+
+async def call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call a function that may be async."""
+    result = function(*args, **kwargs)
+    return await result if inspect.isawaitable(result) else result
+
+
+class ComplianceHooks:
+    """What ``compliance_fix`` gets: a place to register fixes for a provider off the standard.
+
+    Request hooks (``access_token_request``, ``refresh_token_request``, ``revoke_token_request``,
+    ``protected_request``) take ``(url, headers, body)`` and return them; response hooks
+    (``access_token_response``, ``refresh_token_response``) take an ``httpx2.Response`` and return
+    one. Any of them may be async.
+    """
+
+    def __init__(self) -> None:
+        self._hooks: dict[str, list[Callable[..., Any]]] = {
+            kind: [] for kind in (*REQUEST_HOOKS, *RESPONSE_HOOKS, "protected_request")
+        }
+
+    def register_compliance_hook(self, hook_type: str, hook: Callable[..., Any]) -> None:
+        """Add a hook; raises ``ConfigurationError`` for a kind that is not there."""
+        if hook_type not in self._hooks:
+            raise ConfigurationError(
+                description=f"There is no compliance hook {hook_type!r}; there are "
+                f"{', '.join(self._hooks)}.",
+                code="configuration.unknown_hook",
+            )
+        self._hooks[hook_type].append(hook)
+
+    async def fix_parts(self, kind: str, url: Any, headers: Any, body: Any) -> tuple[Any, Any, Any]:
+        """Pass the parts of a request through the hooks of one kind."""
+        for hook in self._hooks[kind]:
+            url, headers, body = await call(hook, url, headers, body)
+        return url, headers, body
+
+    async def fix_request(self, kind: str, request: HttpRequest) -> HttpRequest:
+        """Pass a request of the protocol through the hooks of one kind."""
+        if not self._hooks[kind]:
+            return request
+        url, headers, body = await self.fix_parts(
+            kind, request.url, dict(request.headers), request.body.decode()
+        )
+        return HttpRequest(
+            request.method, url, headers, body if isinstance(body, bytes) else str(body).encode()
+        )
+
+    async def fix_response(
+        self, kind: str, request: HttpRequest, response: HttpResponse
+    ) -> HttpResponse:
+        """Pass an answer of the protocol through the hooks of one kind."""
+        if not self._hooks[kind]:
+            return response
+        fixed = httpx2.Response(
+            response.status,
+            headers={"content-type": response.headers.get("content-type", "")},
+            content=response.body,
+            request=httpx2.Request(request.method, request.url),
+        )
+        for hook in self._hooks[kind]:
+            try:
+                fixed = await call(hook, fixed)
+            except httpx2.HTTPStatusError as exc:  # a fix may begin with raise_for_status()
+                raise TokenError(
+                    description=f"The token endpoint answers with status {response.status}.",
+                    code="token.status",
+                ) from exc
+        return HttpResponse(fixed.status_code, dict(fixed.headers), _body(fixed))
+
+
+def _body(response: httpx2.Response) -> bytes:
+    # A fix may replace the content, or, as is the custom, the method json() itself.
+    try:
+        return json.dumps(response.json()).encode()
+    except ValueError:
+        return response.content

@@ -1,0 +1,185 @@
+"""What ``register`` takes, judged once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from types import MappingProxyType, SimpleNamespace
+from typing import Any
+
+from reliant.errors import ConfigurationError
+from reliant.http.transport import CLIENT_OPTIONS
+from reliant.protocol.client_auth import ClientAuth
+from reliant.protocol.messages import HttpRequest
+from reliant.protocol.metadata import JSON_MEMBERS, METADATA_MEMBERS
+from reliant.protocol.values import Secret
+
+__all__ = ["JSON_SETTINGS", "SETTINGS", "ClientSettings", "CustomAuth"]
+
+_URLS = ("access_token_url", "api_base_url", "authorize_url", "refresh_token_url",
+         "server_metadata_url")  # fmt: skip
+_MAPPINGS = ("access_token_params", "authorize_params", "client_kwargs", "refresh_token_params")
+_HOOKS = ("compliance_fix", "fetch_token", "update_token")
+_OTHERS = ("client_auth_methods", "client_id", "client_secret", "id_token_signed_response_alg",
+           "token_endpoint_auth_method", "user_agent")  # fmt: skip
+SETTINGS = frozenset((*_URLS, *_MAPPINGS, *_HOOKS, *_OTHERS, *METADATA_MEMBERS))
+JSON_SETTINGS = frozenset((*_MAPPINGS, *JSON_MEMBERS))  # those that are not text
+
+# What client_kwargs may hold besides the HTTP client's options; the second row are parameters of
+# every authorization request.
+_OWN_KWARGS = ("code_challenge_method", "scope", "token_endpoint_auth_method", "token_placement")
+_REQUEST_KWARGS = ("login_hint", "prompt", "response_mode")
+_KWARGS = frozenset((*_OWN_KWARGS, *_REQUEST_KWARGS)) | CLIENT_OPTIONS
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class ClientSettings:
+    """The settings of one registered client.
+
+    ``metadata``: the members of the provider's metadata that the app set itself.
+    """
+
+    name: str
+    client_id: str | None = None
+    client_secret: Secret | None = None
+    scope: Any = None
+    server_metadata_url: str | None = None
+    api_base_url: str | None = None
+    refresh_token_url: str | None = None
+    access_token_params: Mapping[str, Any] = field(default_factory=dict)
+    refresh_token_params: Mapping[str, Any] = field(default_factory=dict)
+    authorize_params: Mapping[str, Any] = field(default_factory=dict)
+    token_endpoint_auth_method: str | None = None
+    token_placement: str = "header"
+    id_token_signed_response_alg: str | None = None
+    user_agent: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    http_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    client_auth_methods: Mapping[str, ClientAuth] = field(default_factory=dict, repr=False)
+    fetch_token: Callable[..., Any] | None = None
+    update_token: Callable[..., Any] | None = None
+    compliance_fix: Callable[..., Any] | None = None
+
+    @classmethod
+    def read(cls, name: str, given: Mapping[str, Any]) -> ClientSettings:
+        """Judge the settings given to ``register``; raises ``ConfigurationError``."""
+        given = {key: value for key, value in given.items() if value is not None}
+        _refuse_unknown(given, SETTINGS, "setting")
+        for key in _MAPPINGS:
+            if not isinstance(given.get(key, _NOTHING), Mapping):
+                raise _error("type", f"The setting {key!r} must be a mapping.")
+        for key in _HOOKS:
+            if key in given and not callable(given[key]):
+                raise _error("type", f"The setting {key!r} must be a function.")
+        kwargs = given.get("client_kwargs", _NOTHING)
+        _refuse_unknown(kwargs, _KWARGS, "member of client_kwargs")
+        _check_choices(kwargs)
+        jwks = given.get("jwks")
+        if jwks is not None and not isinstance(jwks, Mapping):
+            raise _error("type", 'The setting "jwks" must be a mapping with "keys".')
+        secret = given.get("client_secret")
+        request_defaults = {key: kwargs[key] for key in _REQUEST_KWARGS if key in kwargs}
+        return cls(
+            name=name,
+            client_id=_optional_text(given.get("client_id")),
+            client_secret=secret if isinstance(secret, Secret | None) else Secret(str(secret)),
+            scope=kwargs.get("scope"),
+            server_metadata_url=_optional_text(given.get("server_metadata_url")),
+            api_base_url=_optional_text(given.get("api_base_url")),
+            refresh_token_url=_optional_text(given.get("refresh_token_url")),
+            access_token_params=given.get("access_token_params", _NOTHING),
+            refresh_token_params=given.get("refresh_token_params", _NOTHING),
+            authorize_params={**request_defaults, **given.get("authorize_params", _NOTHING)},
+            token_endpoint_auth_method=given.get("token_endpoint_auth_method")
+            or kwargs.get("token_endpoint_auth_method"),
+            token_placement=kwargs.get("token_placement", "header"),
+            id_token_signed_response_alg=given.get("id_token_signed_response_alg"),
+            user_agent=given.get("user_agent"),
+            metadata=_metadata(given),
+            http_options={key: kwargs[key] for key in kwargs if key in CLIENT_OPTIONS},
+            client_auth_methods=_auth_methods(given),
+            **{key: given.get(key) for key in _HOOKS},
+        )
+
+
+class CustomAuth:
+    """A client authentication method the app wrote as a pair of name and function.
+
+    The function takes ``(client, method, url, headers, body)`` and returns ``(url, headers,
+    body)``; ``client`` has ``client_id`` and ``client_secret``.
+    """
+
+    def __init__(self, name: str, function: Callable[..., Any], client: object) -> None:
+        self.name = name
+        self._function = function
+        self._client = client
+
+    def authenticate(self, request: HttpRequest) -> HttpRequest:
+        headers = dict(request.headers)
+        url, headers, body = self._function(
+            self._client, request.method, request.url, headers, request.body.decode()
+        )
+        return HttpRequest(
+            request.method, url, headers, body if isinstance(body, bytes) else str(body).encode()
+        )
+
+
+def _auth_methods(given: Mapping[str, Any]) -> Mapping[str, ClientAuth]:
+    client = SimpleNamespace(
+        client_id=given.get("client_id"), client_secret=given.get("client_secret")
+    )
+    found: dict[str, ClientAuth] = {}
+    for item in given.get("client_auth_methods", ()):
+        method = item
+        if isinstance(item, tuple) and len(item) == 2 and callable(item[1]):
+            method = CustomAuth(item[0], item[1], client)
+        if not isinstance(getattr(method, "name", None), str) or not callable(
+            getattr(method, "authenticate", None)
+        ):
+            raise _error(
+                "type",
+                "Each of client_auth_methods is an object with a name and authenticate(request), "
+                "or a pair of name and function.",
+            )
+        found[method.name] = method
+    return found
+
+
+def _metadata(given: Mapping[str, Any]) -> dict[str, Any]:
+    metadata = {key: given[key] for key in METADATA_MEMBERS & given.keys()}
+    if "authorize_url" in given:
+        metadata["authorization_endpoint"] = given["authorize_url"]
+    if "access_token_url" in given:
+        metadata["token_endpoint"] = given["access_token_url"]
+    return {
+        key: str(value) if key.endswith(("_endpoint", "_uri")) or key == "issuer" else value
+        for key, value in metadata.items()
+    }
+
+
+def _check_choices(kwargs: Mapping[str, Any]) -> None:
+    if kwargs.get("code_challenge_method", "S256") not in ("S256", None):
+        raise _error("code_challenge_method", "PKCE is always on, with S256: the method plain "
+                     "protects nothing (RFC 9700 section 2.1.1).")  # fmt: skip
+    if kwargs.get("token_placement", "header") not in ("header", "body"):
+        raise _error("token_placement", 'token_placement is "header" or "body": a token in a URL '
+                     "ends up in logs and histories (RFC 9700 section 4.3.2).")  # fmt: skip
+
+
+def _refuse_unknown(given: Iterable[str], known: frozenset[str], what: str) -> None:
+    for key in given:
+        if key not in known:
+            near = get_close_matches(key, known, 1, 0.6)
+            hint = f"; did you mean `{near[0]}`?" if near else "."
+            raise _error("unknown_setting", f"There is no {what} `{key}`{hint}")
+
+
+def _optional_text(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def _error(rule: str, description: str) -> ConfigurationError:
+    return ConfigurationError(description=description, code=f"configuration.{rule}")
