@@ -1,0 +1,7 @@
+"""Reliant for Starlette and FastAPI: ``from reliant.starlette import OAuth``."""
+
+from reliant.errors import OAuthError
+from reliant.starlette.client import StarletteClient
+from reliant.starlette.oauth import OAuth
+
+__all__ = ["OAuth", "OAuthError", "StarletteClient"]

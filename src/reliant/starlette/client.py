@@ -1,0 +1,347 @@
+"""A registered client as an app sees it: the seed of every login, logout and API call."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import httpx2
+from starlette.requests import Request
+from starlette.responses import RedirectResponse
+
+from reliant.client.hooks import call
+from reliant.client.oauth_client import OAuthClient
+from reliant.client.settings import ClientSettings
+from reliant.errors import ConfigurationError, OAuthError, StateError, printable
+from reliant.protocol.claims import UserInfo
+from reliant.protocol.id_token import MAX_LEEWAY
+from reliant.protocol.token_endpoint import Token
+from reliant.protocol.transaction import LoginTransaction, LogoutTransaction
+from reliant.protocol.values import is_local_path
+from reliant.starlette.requests import callback_parameters, origin_of_request, query_parameters
+from reliant.starlette.transactions import Read, T, TransactionStore
+
+__all__ = ["StarletteClient"]
+
+log = logging.getLogger("reliant")
+
+
+class StarletteClient(OAuthClient):
+    """A client registered at one provider; ``oauth.register`` makes it.
+
+    ``settings``: what was registered; ``transactions``: where logins in progress are kept;
+    ``form_post``: whether ``transactions`` survive a POST from the provider's site.
+    """
+
+    def __init__(
+        self, settings: ClientSettings, transactions: TransactionStore, form_post: bool
+    ) -> None:
+        super().__init__(settings)
+        self._transactions = transactions
+        self._form_post = form_post
+        self._check_response_mode(settings.authorize_params)
+        self.login_path: str | None = None  # where a login began last: the "try again" link
+
+    # -- login -------------------------------------------------------------------------------
+
+    async def authorize_redirect(
+        self,
+        request: Request,
+        redirect_uri: Any = None,
+        *,
+        return_to: str | None = None,
+        data: Any = None,
+        **params: Any,
+    ) -> RedirectResponse:
+        """Begin a login: a 302 to the provider.
+
+        ``redirect_uri``: the callback's URL, as registered at the provider; ``return_to``: a path
+        of this site to go on to, which comes back as ``token.return_to``; ``data``: JSON that
+        comes back as ``token.data``; further parameters of the authorization request by name
+        (``prompt``, ``login_hint``, ``max_age``, ``scope`` …). Raises ``ConfigurationError``,
+        ``MetadataError``, ``ProviderError``, and ``OAuthError`` with ``return_to.not_local``.
+        """
+        with self._logged("login"):
+            return_to = None if return_to is None else _local(return_to)
+            self._check_response_mode(params)
+            url, state, transaction = await self.start_login(
+                None if redirect_uri is None else str(redirect_uri), params
+            )
+            mode = params.get("response_mode", self.settings.authorize_params.get("response_mode"))
+            response = RedirectResponse(url, status_code=302)
+            await self._keep(
+                request,
+                state,
+                {**transaction.record(), "return_to": return_to, "data": data},
+                cross_site=mode == "form_post",
+                response=response,
+            )
+        if request.scope.get("method", "GET") == "GET":
+            self.login_path = request.scope.get("path")
+        return response
+
+    async def save_authorize_data(
+        self, request: Request, *, response: Any = None, **data: Any
+    ) -> None:
+        """Keep what ``create_authorization_url`` returned until the browser comes back.
+
+        ``data``: its members, with ``redirect_uri``, ``return_to`` and ``data`` if wanted;
+        ``response``: the redirect about to be sent, which must carry the cookie where
+        ``OAuth(secret_key=...)`` is used. Raises ``ConfigurationError``.
+        """
+        state = data.pop("state", None)
+        if not state:
+            raise ConfigurationError(
+                description='Missing "state" value: pass what create_authorization_url returned.',
+                code="configuration.state",
+            )
+        data.pop("url", None)
+        if data.get("redirect_uri") is not None:
+            data["redirect_uri"] = str(data["redirect_uri"])
+        if data.get("return_to") is not None:
+            data["return_to"] = _local(data["return_to"])
+        await self._keep(request, state, data, cross_site=False, response=response)
+
+    async def authorize_access_token(
+        self,
+        request: Request,
+        *,
+        claims_options: Mapping[str, Mapping[str, Any]] | None = None,
+        leeway: int = MAX_LEEWAY,
+        **params: Any,
+    ) -> Token:
+        """Finish a login at the callback: a GET with a query, or a form_post.
+
+        ``claims_options``: checks of the ID Token's claims on top of all others; ``leeway``:
+        seconds of clock difference to allow, 60 at most; further parameters of the token request
+        by name. Returns the token; ``token["userinfo"]`` holds the validated claims. Raises
+        ``StateError``, ``AuthorizationError``, ``TokenError``, ``IDTokenError``,
+        ``MetadataError`` or ``ProviderError``.
+        """
+        with self._logged("login"):
+            parameters = await callback_parameters(request)
+            transaction = await self._take(request, parameters, LoginTransaction.from_record)
+            uri = transaction.redirect_uri
+            if uri is not None and uri.startswith("/"):
+                transaction = LoginTransaction(
+                    **{**vars(transaction), "redirect_uri": f"{origin_of_request(request)}{uri}"}
+                )
+            return await self.finish_login(
+                transaction, parameters, claims_options=claims_options, leeway=leeway, **params
+            )
+
+    # -- logout ------------------------------------------------------------------------------
+
+    async def logout_redirect(
+        self,
+        request: Request,
+        post_logout_redirect_uri: Any = None,
+        id_token_hint: str | None = None,
+        state: str | None = None,
+        client_id: str | None = None,
+        logout_hint: str | None = None,
+        ui_locales: str | None = None,
+    ) -> RedirectResponse:
+        """End the session at the provider too: a 302 to it.
+
+        End your own session first. ``post_logout_redirect_uri``: where the browser comes back to,
+        as registered at the provider; ``id_token_hint``: ``token["id_token"]`` of the login;
+        ``state``: drawn where not given; ``client_id``, ``logout_hint``, ``ui_locales``: as the
+        specification has them. Raises ``ConfigurationError`` where the provider has no such
+        endpoint (RP-Initiated Logout 1.0 section 2).
+        """
+        with self._logged("logout"):
+            logout = await self.create_logout_url(
+                post_logout_redirect_uri,
+                id_token_hint,
+                state,
+                client_id=client_id,
+                logout_hint=logout_hint,
+                ui_locales=ui_locales,
+            )
+            response = RedirectResponse(logout["url"], status_code=302)
+            if logout["state"] is not None:
+                transaction = LogoutTransaction(str(post_logout_redirect_uri))
+                cookies = await self._transactions.put(
+                    request, self.name, logout["state"], transaction
+                )
+                _add_cookies(response, cookies)
+        return response
+
+    async def validate_logout_response(self, request: Request) -> dict[str, Any]:
+        """Check that the browser comes back from a logout that began here, without a network call.
+
+        Returns ``post_logout_redirect_uri``. Raises ``StateError`` (RP-Initiated Logout 1.0
+        section 3).
+        """
+        with self._logged("logout"):
+            parameters = query_parameters(request)
+            logout = await self._take(request, parameters, LogoutTransaction.from_record)
+            return {"post_logout_redirect_uri": logout.post_logout_redirect_uri}
+
+    # -- API calls ---------------------------------------------------------------------------
+
+    async def userinfo(
+        self, token: Mapping[str, Any] | None = None, request: Request | None = None
+    ) -> UserInfo:
+        """Fetch the claims of the UserInfo endpoint, checked against the ID Token's ``sub``.
+
+        ``token``: a token as a login returned it, or else ``request``, for which the
+        ``fetch_token`` hook finds one. Raises ``MissingTokenError``, ``UserInfoError`` or
+        ``ProviderError`` (OIDC Core section 5.3).
+        """
+        return await super().userinfo(await self._token_for(token, request))
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        token: Mapping[str, Any] | None = None,
+        request: Request | None = None,
+        withhold_token: bool = False,
+        *,
+        token_origin: str | None = None,
+        **options: Any,
+    ) -> httpx2.Response:
+        """Call an API with the access token, refreshed first if it has expired.
+
+        ``url``: relative to ``api_base_url``, or absolute; ``token``: the token to use, or else
+        ``request``, for which the ``fetch_token`` hook finds one; ``withhold_token``: send none;
+        ``token_origin``: another origin than that of ``api_base_url`` that may see the token;
+        ``options``: as ``httpx2.AsyncClient.request`` takes them. Returns the response; a token
+        that was refreshed stands in ``response.extensions["oauth_token"]``, and ``token`` itself
+        is updated where it is a dict. Raises ``MissingTokenError``, ``OAuthError`` with
+        ``request.foreign_origin``, ``TokenError`` or ``ProviderError``.
+        """
+        if not withhold_token:
+            token = await self._token_for(token, request)
+        return await self.send_api_request(
+            method, url, token, withhold_token, token_origin, options
+        )
+
+    async def get(self, url: str, **options: Any) -> httpx2.Response:
+        """``request`` with GET."""
+        return await self.request("GET", url, **options)
+
+    async def post(self, url: str, **options: Any) -> httpx2.Response:
+        """``request`` with POST."""
+        return await self.request("POST", url, **options)
+
+    async def put(self, url: str, **options: Any) -> httpx2.Response:
+        """``request`` with PUT."""
+        return await self.request("PUT", url, **options)
+
+    async def patch(self, url: str, **options: Any) -> httpx2.Response:
+        """``request`` with PATCH."""
+        return await self.request("PATCH", url, **options)
+
+    async def delete(self, url: str, **options: Any) -> httpx2.Response:
+        """``request`` with DELETE."""
+        return await self.request("DELETE", url, **options)
+
+    async def head(self, url: str, **options: Any) -> httpx2.Response:
+        """``request`` with HEAD."""
+        return await self.request("HEAD", url, **options)
+
+    async def options(self, url: str, **options: Any) -> httpx2.Response:
+        """``request`` with OPTIONS."""
+        return await self.request("OPTIONS", url, **options)
+
+    # -- shared steps ------------------------------------------------------------------------
+
+    async def _keep(
+        self,
+        request: Request,
+        state: str,
+        record: Mapping[str, Any],
+        *,
+        cross_site: bool,
+        response: Any,
+    ) -> None:
+        uri, origin = record.get("redirect_uri"), origin_of_request(request)
+        if uri is not None and origin is not None and uri.startswith(origin + "/"):
+            # The callback is a request to this very URL and so knows its origin.
+            record = {**record, "redirect_uri": uri.removeprefix(origin)}
+        transaction = LoginTransaction.from_record(record)
+        if transaction is None:
+            raise ConfigurationError(
+                description='Missing "code_verifier" value: pass what create_authorization_url '
+                "returned.",
+                code="configuration.code_verifier",
+            )
+        cookies = await self._transactions.put(
+            request, self.name, state, transaction, cross_site=cross_site
+        )
+        if cookies and response is None:
+            raise ConfigurationError(
+                description="With OAuth(secret_key=...) a login is kept in a cookie: pass "
+                "response= to save_authorize_data, or use authorize_redirect.",
+                code="configuration.response",
+            )
+        _add_cookies(response, cookies)
+
+    async def _take(self, request: Request, parameters: Mapping[str, str], read: Read[T]) -> T:
+        state = parameters.get("state")
+        if state is None:
+            raise StateError(
+                "missing_state",
+                'Missing "state" parameter: this page is reached through the provider only. '
+                "Begin at the login.",
+                code="state.missing",
+            )
+        return await self._transactions.take(request, self.name, state, read)
+
+    async def _token_for(
+        self, token: Mapping[str, Any] | None, request: Request | None
+    ) -> Mapping[str, Any] | None:
+        if token is None and request is not None and self.settings.fetch_token is not None:
+            token = await call(self.settings.fetch_token, request)
+        return token
+
+    def _check_response_mode(self, params: Mapping[str, Any]) -> None:
+        mode = params.get("response_mode")
+        if mode not in (None, "query", "form_post"):
+            raise ConfigurationError(
+                description="response_mode is query or form_post.",
+                code="configuration.response_mode",
+            )
+        if mode == "form_post" and not self._form_post:
+            raise ConfigurationError(
+                description="response_mode=form_post needs OAuth(secret_key=...): the answer is a "
+                "POST from the provider's site, and a session cookie stays behind then.",
+                code="configuration.form_post",
+            )
+
+    @contextmanager
+    def _logged(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except OAuthError as exc:
+            log.warning(
+                "%s at %r failed: code=%s error=%s: %s",
+                what,
+                self.name,
+                exc.code,
+                exc.error,
+                printable(exc.description, 500),
+            )
+            exc.client_name = self.name
+            raise
+
+
+def _local(path: str) -> str:
+    if not is_local_path(path):
+        raise OAuthError(
+            "invalid_request",
+            "return_to must be a path of this site, such as /account: anything else could send "
+            "people to a stranger's page.",
+            code="return_to.not_local",
+        )
+    return path
+
+
+def _add_cookies(response: Any, cookies: list[str]) -> None:
+    for cookie in cookies:
+        response.headers.append("set-cookie", cookie)

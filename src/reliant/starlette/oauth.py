@@ -1,0 +1,190 @@
+"""The registry: ``oauth.register("google", ...)``, then ``oauth.google``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from types import TracebackType
+from typing import Any, Self
+
+from starlette.config import Config
+from starlette.requests import Request
+from starlette.responses import Response
+
+from reliant.client.settings import JSON_SETTINGS, SETTINGS, ClientSettings
+from reliant.errors import ConfigurationError, OAuthError
+from reliant.protocol.transaction import LOGIN_LIFETIME
+from reliant.starlette.client import StarletteClient
+from reliant.starlette.error_page import error_response
+from reliant.starlette.transactions import CacheStore, CookieStore, SessionStore, TransactionStore
+
+__all__ = ["OAuth"]
+
+
+class OAuth:
+    """A registry of clients, one for each provider people can log in with.
+
+    ``config``: Starlette's ``Config``, a mapping, or an object with ``get``: it fills settings
+    that ``register`` was not given, as ``<NAME>_CLIENT_ID`` and so on; ``cache``: an object with
+    ``get(key)``, ``set(key, value, seconds)`` and ``delete(key)`` that keeps logins in progress;
+    ``fetch_token``, ``update_token``: hooks for all clients, called with the client's name first;
+    ``secret_key``: keeps logins in progress in encrypted cookies instead of a session; a list
+    accepts old keys after the newest; ``login_lifetime``: seconds a login may take.
+    """
+
+    def __init__(
+        self,
+        config: Any = None,
+        cache: Any = None,
+        fetch_token: Callable[..., Any] | None = None,
+        update_token: Callable[..., Any] | None = None,
+        *,
+        secret_key: str | bytes | Sequence[str | bytes] | None = None,
+        login_lifetime: int = LOGIN_LIFETIME,
+    ) -> None:
+        self._clients: dict[str, StarletteClient] = {}
+        self._retired: list[StarletteClient] = []
+        self._config = config
+        self._fetch_token = fetch_token
+        self._update_token = update_token
+        self._form_post = secret_key is not None
+        self._transactions = _transaction_store(secret_key, cache, login_lifetime)
+
+    def register(
+        self, name: str, overwrite: bool = False, *, replace: bool = False, **settings: Any
+    ) -> StarletteClient:
+        """Register a client, which is then ``oauth.<name>``.
+
+        ``overwrite``: let ``config`` win over what is given here; ``replace``: take the place of a
+        client registered before; ``settings``: see the documentation's list. Returns the client.
+        Raises ``ConfigurationError``: ``configuration.unknown_setting``, ``.name_taken`` and
+        others, with the setting's name.
+        """
+        if not name or hasattr(type(self), name):
+            raise _error("name", f"{name!r} can't be a client's name: OAuth needs it for itself.")
+        if name in self._clients and not replace:
+            raise _error("name_taken", f"There is a client {name!r} already; pass replace=True to "
+                         "take its place.")  # fmt: skip
+        merged = _merge(settings, self._from_config(name), overwrite)
+        for hook, shared in (
+            ("fetch_token", self._fetch_token),
+            ("update_token", self._update_token),
+        ):
+            if merged.get(hook) is None and shared is not None:
+                merged[hook] = partial(shared, name)
+        client = StarletteClient(
+            ClientSettings.read(name, merged), self._transactions, self._form_post
+        )
+        if name in self._clients:
+            self.unregister(name)
+        self._clients[name] = client
+        return client
+
+    def unregister(self, name: str) -> None:
+        """Forget a client; raises ``ConfigurationError`` where there is none of that name."""
+        client = self._clients.pop(name, None)
+        if client is None:
+            raise _error("name_unknown", f"There is no client {name!r}.")
+        self._retired.append(client)
+
+    def create_client(self, name: str) -> StarletteClient | None:
+        """Return the client registered as ``name``, or None."""
+        return self._clients.get(name)
+
+    def __getattr__(self, name: str) -> StarletteClient:
+        client = self.__dict__.get("_clients", {}).get(name)
+        if client is None:
+            raise AttributeError(f"No client is registered as {name!r}")
+        return client  # type: ignore[no-any-return]
+
+    # -- life --------------------------------------------------------------------------------
+
+    async def aclose(self) -> None:
+        """Close the connections of the running event loop; a later request opens new ones."""
+        for client in (*self._clients.values(), *self._retired):
+            await client.transport.aclose()
+        self._retired.clear()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    @asynccontextmanager
+    async def lifespan(self, app: Any) -> AsyncIterator[None]:
+        """A lifespan for the app: ``Starlette(lifespan=oauth.lifespan)``."""
+        async with self:
+            yield
+
+    async def exception_handler(self, request: Request, exc: Exception) -> Response:
+        """Show a failed login: ``Starlette(exception_handlers={OAuthError: ...})``.
+
+        A page with a "try again" link for browsers, JSON for fetch clients.
+        """
+        if not isinstance(exc, OAuthError):
+            raise exc
+        client = self._clients.get(exc.client_name or "")
+        return error_response(request, exc, (client and client.login_path) or "/")
+
+    # -- configuration -----------------------------------------------------------------------
+
+    def _from_config(self, name: str) -> dict[str, Any]:
+        if self._config is None:
+            return {}
+        found = {}
+        for setting in SETTINGS:
+            key = f"{name}_{setting}".upper()
+            value = _look_up(self._config, key)
+            if value is not None:
+                found[setting] = _decode(key, value) if setting in JSON_SETTINGS else value
+        return found
+
+
+def _transaction_store(secret_key: Any, cache: Any, lifetime: int) -> TransactionStore:
+    if secret_key is None:
+        return SessionStore(lifetime) if cache is None else CacheStore(cache, lifetime)
+    secrets = [secret_key] if isinstance(secret_key, str | bytes) else [*secret_key]
+    if not secrets or not all(isinstance(secret, str | bytes) and secret for secret in secrets):
+        raise _error("secret_key", "secret_key must be text, or a list of texts, newest first; "
+                     "make one with secrets.token_urlsafe().")  # fmt: skip
+    return CookieStore(secrets, lifetime, cache)
+
+
+def _look_up(config: Any, key: str) -> Any:
+    if isinstance(config, Config):
+        return config.get(key, default=None)
+    try:
+        return config.get(key)
+    except KeyError:
+        return None
+
+
+def _decode(key: str, value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError as exc:
+        raise _error("config_json", f"The value of {key} must be JSON.") from exc
+
+
+def _merge(given: Mapping[str, Any], config: Mapping[str, Any], overwrite: bool) -> dict[str, Any]:
+    first, second = (config, given) if overwrite else (given, config)
+    merged = {**second, **{key: value for key, value in first.items() if value is not None}}
+    if overwrite:  # a member of a dict setting wins as well, and the others stay
+        for key in config.keys() & given.keys():
+            if isinstance(config[key], Mapping) and isinstance(given[key], Mapping):
+                merged[key] = {**given[key], **config[key]}
+    return merged
+
+
+def _error(rule: str, description: str) -> ConfigurationError:
+    return ConfigurationError(description=description, code=f"configuration.{rule}")
