@@ -1,0 +1,217 @@
+"""Faults by name: what the provider gets wrong when a test asks it to.
+
+``FAULTS`` lists every name with a sentence. A name is one of
+
+* ``<endpoint>.<effect>``: how an endpoint answers (``token.status``, ``jwks.delay``);
+* ``<document>.<member>``: one member of what it says (``id_token.aud``, ``callback.state``);
+* ``id_token.alg``, ``id_token.key``, ``id_token.signature``: how the ID Token is signed.
+
+A fault's value takes the place of the right one. ``REMOVE`` takes the member away, and a function
+makes the wrong value from the right one: ``append("x")``, ``from_now(-360)``, ``repeat()`` or a
+function of your own. ``extra(value)`` sets a member that no specification names.
+"""
+
+from __future__ import annotations
+
+import difflib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from types import TracebackType
+from typing import Any, Final
+
+from reliant.protocol.metadata import METADATA_MEMBERS
+
+__all__ = [
+    "ENDPOINTS",
+    "FAULTS",
+    "REMOVE",
+    "ActiveFault",
+    "Faults",
+    "append",
+    "extra",
+    "from_now",
+    "repeat",
+]
+
+
+class _Absent(Enum):
+    REMOVE = "REMOVE"
+
+
+REMOVE: Final = _Absent.REMOVE
+"""As a fault's value: the member is left out."""
+
+
+@dataclass(frozen=True)
+class _Extra:
+    value: Any
+
+
+def append(text: str) -> Callable[[Any], str]:
+    """Make a wrong value by adding ``text`` to the end of the right one."""
+    return lambda right: f"{right}{text}"
+
+
+def from_now(seconds: float) -> Callable[[Any], int]:
+    """Make a time that lies ``seconds`` from now (before, if negative)."""
+    return lambda right: int(time.time() + seconds)
+
+
+def repeat(second: str | None = None) -> Callable[[Any], list[Any]]:
+    """Send a URL or form parameter twice; ``second`` differs from the first if it is given."""
+    return lambda right: [right, right if second is None else second]
+
+
+def extra(value: Any) -> _Extra:
+    """Allow a member name that no specification knows, so that ``fault`` takes it for no typo."""
+    return _Extra(value)
+
+
+ENDPOINTS: Final = ("discovery", "jwks", "authorize", "token", "userinfo", "revoke", "end_session")
+
+_EFFECTS: Final = {
+    "status": "answers with this status; from 400 up it does nothing else and sends a JSON error",
+    "body": "answers with these bytes or this text and does nothing else",
+    "redirect": "answers 302 with this Location and does nothing else",
+    "reset": "drops the connection (value: True); in-process the client sees a ReadError",
+    "content_type": "answers with this Content-Type; REMOVE sends none",
+    "headers": "adds these headers (a mapping) to the answer",
+    "size": "pads the answer with this many spaces, which keeps JSON valid",
+    "delay": "waits this many seconds before it answers",
+}
+
+_CLAIMS: Final = (
+    "sub name given_name family_name middle_name nickname preferred_username profile picture"
+    " website email email_verified gender birthdate zoneinfo locale phone_number"
+    " phone_number_verified address updated_at _claim_names _claim_sources iss aud"
+)
+_ID_TOKEN_CLAIMS: Final = (
+    " exp iat nbf jti nonce auth_time acr amr azp at_hash c_hash s_hash sid events"
+)
+# document → (what a fault there does, the members that may be named)
+_DOCUMENTS: Final[Mapping[str, tuple[str, str]]] = {
+    "discovery": ("member of the provider metadata", " ".join(sorted(METADATA_MEMBERS))),
+    "jwks": ("member of the JWK Set", "keys"),
+    "callback": (
+        "parameter of the authorization response; an error takes the place of the code",
+        "code state iss error error_description error_uri response session_state scope"
+        " id_token access_token token_type expires_in",
+    ),
+    "token": (
+        "member of the token response",
+        "access_token token_type expires_in refresh_token scope id_token"
+        " error error_description error_uri",
+    ),
+    "id_token": ("claim of the ID Token", _CLAIMS + _ID_TOKEN_CLAIMS),
+    "id_token.header": (
+        "header member of the ID Token; only well-formed kid, typ, jku, jwk, x5u and x5c are"
+        " covered by the signature",
+        "alg kid typ cty crit jku jwk x5u x5c x5t",
+    ),
+    "userinfo": ("member of the UserInfo response", _CLAIMS),
+    "revoke": ("member of the error a faulty status brings", "error error_description error_uri"),
+    "logged_out": ("parameter of the way back after logout", "state"),
+}
+
+_SIGNING: Final = {
+    "id_token.alg": (
+        'signs with this algorithm and a published key of its kind; "none" does not sign; "HS…"'
+        " keys the HMAC with the published public key, in PEM (algorithm confusion)"
+    ),
+    "id_token.key": '"unpublished": a key and kid no one has seen; "impostor": under a known kid',
+    "id_token.signature": '"flip": every bit of one byte turned; "empty": none at all',
+}
+_CHOICES: Final = {
+    "id_token.key": ("unpublished", "impostor"),
+    "id_token.signature": ("flip", "empty"),
+}
+
+FAULTS: Final[Mapping[str, str]] = {
+    **{
+        f"{doc}.{name}": what for doc, (what, names) in _DOCUMENTS.items() for name in names.split()
+    },
+    **_SIGNING,
+    **{f"{end}.{name}": what for end in ENDPOINTS for name, what in _EFFECTS.items()},
+}
+"""Every fault by name, each with what it does."""
+
+
+@dataclass
+class ActiveFault:
+    """A fault at work. As a context manager it heals itself at the end of the block."""
+
+    name: str
+    value: Any
+    times: int | None
+    _faults: Faults
+
+    def __enter__(self) -> ActiveFault:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._faults.heal(self.name)
+
+
+class Faults:
+    """The faults that are at work now."""
+
+    def __init__(self) -> None:
+        self._active: dict[str, ActiveFault] = {}
+
+    def add(self, name: str, value: Any, times: int | None = None) -> ActiveFault:
+        """Put a fault to work; see ``FakeProvider.fault``."""
+        known = name in FAULTS or (isinstance(value, _Extra) and _document(name) in _DOCUMENTS)
+        if not known:
+            raise ValueError(f"there is no fault {name!r}{_nearest(name)}")
+        if value not in _CHOICES.get(name, (value,)):
+            raise ValueError(f"{name} can be {' or '.join(map(repr, _CHOICES[name]))}")
+        fault = ActiveFault(name, value.value if isinstance(value, _Extra) else value, times, self)
+        self._active[name] = fault
+        return fault
+
+    def heal(self, *names: str) -> None:
+        """End the named faults, or all of them."""
+        for name in names or tuple(self._active):
+            self._active.pop(name, None)
+
+    def take(self, name: str) -> Any:
+        """Return the value of a fault if it is at work, else None, and count that use."""
+        fault = self._active.get(name)
+        if fault is None:
+            return None
+        if fault.times is not None:
+            fault.times -= 1
+            if fault.times <= 0:
+                self.heal(name)
+        return fault.value
+
+    def alter(self, document: str, members: Mapping[str, Any]) -> dict[str, Any]:
+        """Return ``members`` as the faults of ``document`` want them."""
+        altered = dict(members)
+        for name in tuple(self._active):
+            member = name.removeprefix(f"{document}.")
+            if _document(name) != document or member in _EFFECTS or name in _SIGNING:
+                continue
+            wrong = self.take(name)
+            if callable(wrong):
+                wrong = wrong(altered.get(member))
+            altered[member] = wrong
+        return {member: value for member, value in altered.items() if value is not REMOVE}
+
+
+def _document(name: str) -> str:
+    """The document (or endpoint) a name begins with: of two that fit, the longer one."""
+    fitting = [document for document in _DOCUMENTS if name.startswith(f"{document}.")]
+    return max(fitting, key=len, default="")
+
+
+def _nearest(name: str) -> str:
+    near = difflib.get_close_matches(name, FAULTS, n=1, cutoff=0.5)
+    return f"; did you mean {near[0]!r}?" if near else "; reliant.testing.FAULTS lists them"
