@@ -199,7 +199,10 @@ class OAuthClient:
                 code="id_token.missing",
             )
         token.return_to, token.data = transaction.return_to, transaction.data
-        token.update({k: v for k in ("return_to", "data") if (v := getattr(token, k)) is not None})
+        for name in ("return_to", "data"):  # the app's own, whatever the response calls so
+            token.pop(name, None)
+            if (value := getattr(token, name)) is not None:
+                token[name] = value
         return token
 
     async def fetch_access_token(self, redirect_uri: Any = None, **params: Any) -> Token:

@@ -16,7 +16,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from joserfc import jwe, jws, jwt
+from joserfc import jwe, jws
 from joserfc.errors import JoseError
 from joserfc.jwa import JWSAlgModel
 from joserfc.jwk import JWKRegistry, Key, OctKey
@@ -180,7 +180,8 @@ def public_jwk(key: Key) -> dict[str, Any]:
 
 def sign_jwt(claims: Mapping[str, Any], key: Key, alg: str, **header: Any) -> str:
     """Sign ``claims`` with ``key``; further header members by keyword (``kid``, ``typ``)."""
-    return jwt.encode({"alg": alg, **header}, dict(claims), key, registry=_REGISTRY)
+    payload = json.dumps(dict(claims), separators=(",", ":"))
+    return jws.serialize_compact({"alg": alg, **header}, payload, key, registry=_REGISTRY)
 
 
 def hash_of(value: str, alg: str) -> str:

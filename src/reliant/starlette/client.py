@@ -46,6 +46,12 @@ class StarletteClient(OAuthClient):
 
     # -- login -------------------------------------------------------------------------------
 
+    async def start_login(
+        self, redirect_uri: str | None, params: Mapping[str, Any]
+    ) -> tuple[str, str, LoginTransaction]:
+        self._check_response_mode(params)
+        return await super().start_login(redirect_uri, params)
+
     async def authorize_redirect(
         self,
         request: Request,
@@ -65,7 +71,6 @@ class StarletteClient(OAuthClient):
         """
         with self._logged("login"):
             return_to = None if return_to is None else _local(return_to)
-            self._check_response_mode(params)
             url, state, transaction = await self.start_login(
                 None if redirect_uri is None else str(redirect_uri), params
             )
@@ -78,8 +83,9 @@ class StarletteClient(OAuthClient):
                 cross_site=mode == "form_post",
                 response=response,
             )
-        if request.scope.get("method", "GET") == "GET":
-            self.login_path = request.scope.get("path")
+        path = request.scope.get("path")
+        if request.scope.get("method", "GET") == "GET" and path and is_local_path(path):
+            self.login_path = path
         return response
 
     async def save_authorize_data(
@@ -97,12 +103,12 @@ class StarletteClient(OAuthClient):
                 description='Missing "state" value: pass what create_authorization_url returned.',
                 code="configuration.state",
             )
-        data.pop("url", None)
+        cross_site = "response_mode=form_post" in data.pop("url", "")
         if data.get("redirect_uri") is not None:
             data["redirect_uri"] = str(data["redirect_uri"])
         if data.get("return_to") is not None:
             data["return_to"] = _local(data["return_to"])
-        await self._keep(request, state, data, cross_site=False, response=response)
+        await self._keep(request, state, data, cross_site=cross_site, response=response)
 
     async def authorize_access_token(
         self,
@@ -221,33 +227,82 @@ class StarletteClient(OAuthClient):
             method, url, token, withhold_token, token_origin, options
         )
 
-    async def get(self, url: str, **options: Any) -> httpx2.Response:
+    async def get(
+        self,
+        url: str,
+        token: Mapping[str, Any] | None = None,
+        request: Request | None = None,
+        withhold_token: bool = False,
+        **options: Any,
+    ) -> httpx2.Response:
         """``request`` with GET."""
-        return await self.request("GET", url, **options)
+        return await self.request("GET", url, token, request, withhold_token, **options)
 
-    async def post(self, url: str, **options: Any) -> httpx2.Response:
+    async def post(
+        self,
+        url: str,
+        token: Mapping[str, Any] | None = None,
+        request: Request | None = None,
+        withhold_token: bool = False,
+        **options: Any,
+    ) -> httpx2.Response:
         """``request`` with POST."""
-        return await self.request("POST", url, **options)
+        return await self.request("POST", url, token, request, withhold_token, **options)
 
-    async def put(self, url: str, **options: Any) -> httpx2.Response:
+    async def put(
+        self,
+        url: str,
+        token: Mapping[str, Any] | None = None,
+        request: Request | None = None,
+        withhold_token: bool = False,
+        **options: Any,
+    ) -> httpx2.Response:
         """``request`` with PUT."""
-        return await self.request("PUT", url, **options)
+        return await self.request("PUT", url, token, request, withhold_token, **options)
 
-    async def patch(self, url: str, **options: Any) -> httpx2.Response:
+    async def patch(
+        self,
+        url: str,
+        token: Mapping[str, Any] | None = None,
+        request: Request | None = None,
+        withhold_token: bool = False,
+        **options: Any,
+    ) -> httpx2.Response:
         """``request`` with PATCH."""
-        return await self.request("PATCH", url, **options)
+        return await self.request("PATCH", url, token, request, withhold_token, **options)
 
-    async def delete(self, url: str, **options: Any) -> httpx2.Response:
+    async def delete(
+        self,
+        url: str,
+        token: Mapping[str, Any] | None = None,
+        request: Request | None = None,
+        withhold_token: bool = False,
+        **options: Any,
+    ) -> httpx2.Response:
         """``request`` with DELETE."""
-        return await self.request("DELETE", url, **options)
+        return await self.request("DELETE", url, token, request, withhold_token, **options)
 
-    async def head(self, url: str, **options: Any) -> httpx2.Response:
+    async def head(
+        self,
+        url: str,
+        token: Mapping[str, Any] | None = None,
+        request: Request | None = None,
+        withhold_token: bool = False,
+        **options: Any,
+    ) -> httpx2.Response:
         """``request`` with HEAD."""
-        return await self.request("HEAD", url, **options)
+        return await self.request("HEAD", url, token, request, withhold_token, **options)
 
-    async def options(self, url: str, **options: Any) -> httpx2.Response:
+    async def options(
+        self,
+        url: str,
+        token: Mapping[str, Any] | None = None,
+        request: Request | None = None,
+        withhold_token: bool = False,
+        **options: Any,
+    ) -> httpx2.Response:
         """``request`` with OPTIONS."""
-        return await self.request("OPTIONS", url, **options)
+        return await self.request("OPTIONS", url, token, request, withhold_token, **options)
 
     # -- shared steps ------------------------------------------------------------------------
 

@@ -62,7 +62,7 @@ class OAuth:
         Raises ``ConfigurationError``: ``configuration.unknown_setting``, ``.name_taken`` and
         others, with the setting's name.
         """
-        if not name or hasattr(type(self), name):
+        if not name or name.startswith("_") or hasattr(type(self), name):
             raise _error("name", f"{name!r} can't be a client's name: OAuth needs it for itself.")
         if name in self._clients and not replace:
             raise _error("name_taken", f"There is a client {name!r} already; pass replace=True to "

@@ -52,7 +52,8 @@ async def callback_parameters(request: Request) -> dict[str, str]:
     """The parameters of an authorization response: of the query, or of a form_post.
 
     Raises ``AuthorizationError``: ``authorization.repeated_parameter``, ``.too_many_parameters``,
-    ``.content_type``, ``.too_large``, ``.interrupted`` (OAuth 2.0 Form Post Response Mode).
+    ``.content_type``, ``.too_large``, ``.interrupted``, ``.body_read`` (OAuth 2.0 Form Post
+    Response Mode).
     """
     if request.scope.get("method", "GET") != "POST":
         return query_parameters(request)
@@ -64,8 +65,10 @@ async def callback_parameters(request: Request) -> dict[str, str]:
         body = await _body(request)
     except ClientDisconnect as exc:
         raise _error("interrupted", "The browser went away in the middle of its answer.") from exc
-    except RuntimeError:  # someone read the form before us: FastAPI does for Form() parameters
-        form = await request.form()
+    except RuntimeError as exc:
+        if request._form is None:
+            raise _error("body_read", "The app has read the body before and kept nothing.") from exc
+        form = request._form  # FastAPI reads it for Form() parameters
         return _unique([(name, value) for name, value in form.multi_items()])
     return _parse(body.decode("latin-1"))
 

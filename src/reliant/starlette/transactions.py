@@ -12,11 +12,12 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
+from urllib.parse import quote
 
 from starlette.requests import Request
 
 from reliant.client.hooks import call
-from reliant.errors import ConfigurationError, OAuthError, StateError
+from reliant.errors import ConfigurationError, StateError
 from reliant.protocol.transaction import LoginTransaction, LogoutTransaction
 from reliant.protocol.values import is_loopback, s256
 from reliant.starlette.cookies import clear_cookie, host_cookie
@@ -125,7 +126,7 @@ class CacheStore:
         session, key = _session(request), _key(client, state)
         if key not in session:
             error = _absent(request, session, state)
-            if error.code != "state.used" and await call(self._cache.get, key) is not None:
+            if error.code == "state.unknown" and await call(self._cache.get, key) is not None:
                 error = _failure("other_browser", "it belongs to a login begun in another browser "
                                  "or session")  # fmt: skip
             raise error
@@ -238,12 +239,20 @@ class CookieStore:
         return sealer
 
     def _name(self, state: str) -> str:
-        plain = re.fullmatch(r"[A-Za-z0-9._~-]{1,128}", state)
-        return self.PREFIX + (state if plain else s256(state))
+        return self.PREFIX + _plain(state)
 
 
 def _key(client: str, state: str) -> str:
-    return f"_state_{client}_{state}"
+    return f"_state_{client}_{_plain(state)}"
+
+
+def _plain(state: str) -> str:
+    """``state``, or a digest of one that might not fit the name of a cookie or a cache's key."""
+    return state if re.fullmatch(r"[A-Za-z0-9._~-]{1,128}", state) else _digest(state)
+
+
+def _digest(state: str) -> str:
+    return s256(quote(state, errors="replace"))  # s256 takes ASCII; a state can be anything
 
 
 def _session(request: Request) -> Any:
@@ -283,11 +292,11 @@ def _read(record: Any, client: str, read: Read[T]) -> T | None:
 
 def _mark_used(session: Any, state: str) -> None:
     """Remember the last states that were used, so that a reload of the callback can be told."""
-    session["_state_used"] = [*session.get("_state_used", [])[-2:], s256(state)[:8]]
+    session["_state_used"] = [*session.get("_state_used", [])[-2:], _digest(state)[:8]]
 
 
 def _absent(request: Request, session: Any, state: str) -> StateError:
-    if s256(state)[:8] in session.get("_state_used", []):
+    if _digest(state)[:8] in session.get("_state_used", []):
         return _used()
     if "headers" in request.scope and header_of(request, "cookie") is None:
         return _no_cookie(request)
@@ -319,9 +328,15 @@ def _likely_reason(request: Request) -> str:
             "This request came over plain http, and secure cookies travel over https only: serve "
             "the app over https; behind a proxy, let the server trust its forwarded headers."
         )
+    if origin is not None and origin.startswith("http:"):
+        return (
+            "The login began on another host name than this callback (localhost and 127.0.0.1 "
+            "are two), or the browser keeps no secure cookies over http: Safari does not, even "
+            "on localhost."
+        )
     return (
-        "The login began on another host name (localhost and 127.0.0.1 are two) or over another "
-        "scheme than this callback, or the browser blocks cookies."
+        "The login began on another host name or over another scheme than "
+        "this callback, or the browser blocks cookies."
     )
 
 
@@ -335,11 +350,9 @@ def _json(record: dict[str, Any]) -> dict[str, Any]:
     try:
         json.dumps(record)
     except (TypeError, ValueError) as exc:
-        raise OAuthError(
-            "configuration_error",
-            "data= must be made of what JSON knows: text, numbers, lists and dicts.",
+        raise ConfigurationError(
+            description="data= must be made of what JSON knows: text, numbers, lists and dicts.",
             code="configuration.data_not_json",
-            status_hint=500,
         ) from exc
     return record
 
