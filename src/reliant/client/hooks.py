@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx2
 
-from reliant.errors import ConfigurationError, TokenError
+from reliant.errors import ConfigurationError
 from reliant.protocol.messages import HttpRequest, HttpResponse
 
 __all__ = ["ComplianceHooks", "call"]
@@ -80,11 +80,10 @@ class ComplianceHooks:
         for hook in self._hooks[kind]:
             try:
                 fixed = await call(hook, fixed)
-            except httpx2.HTTPStatusError as exc:  # a fix may begin with raise_for_status()
-                raise TokenError(
-                    description=f"The token endpoint answers with status {response.status}.",
-                    code="token.status",
-                ) from exc
+            except (httpx2.HTTPStatusError, json.JSONDecodeError, RecursionError):
+                # A fix may begin with raise_for_status() or json(); where that fails, the answer
+                # is nothing to fix, and the judgement that comes next says what is wrong with it.
+                return response
         return HttpResponse(fixed.status_code, dict(fixed.headers), _body(fixed))
 
 
@@ -92,5 +91,5 @@ def _body(response: httpx2.Response) -> bytes:
     # A fix may replace the content, or, as is the custom, the method json() itself.
     try:
         return json.dumps(response.json()).encode()
-    except ValueError:
+    except (ValueError, RecursionError):
         return response.content

@@ -41,7 +41,7 @@ from reliant.protocol.id_token import (
 from reliant.protocol.jose import SYMMETRIC_ALGORITHMS, Jws, Key, secret_key
 from reliant.protocol.jwks import select_keys
 from reliant.protocol.logout import build_logout_url
-from reliant.protocol.messages import HttpRequest, HttpResponse, form_request, integer
+from reliant.protocol.messages import HttpRequest, HttpResponse, form_request, integer, text
 from reliant.protocol.metadata import ServerMetadata, issuers_of
 from reliant.protocol.revocation import build_revocation_request, check_revocation_response
 from reliant.protocol.token_endpoint import (
@@ -395,6 +395,8 @@ class OAuthClient:
         if not isinstance(token, str):
             kind = "refresh_token" if token.get("refresh_token") else "access_token"
             token, token_type_hint = str(token.get(kind) or ""), token_type_hint or kind
+        if not token:
+            raise MissingTokenError(description="There is no token to revoke.")
         metadata = await self.load_server_metadata()
         endpoint = _needed(
             metadata, "revocation_endpoint", 'Missing "revocation_endpoint" in metadata'
@@ -487,7 +489,10 @@ class OAuthClient:
     def _resolve(self, url: str) -> str:
         base = self.settings.api_base_url
         if base is not None:
-            return urljoin(base, url)
+            try:
+                return urljoin(base, url)
+            except ValueError:  # such as "//[": it has no origin, so the next step refuses it
+                return url
         if origin_of(url) is None:
             raise ConfigurationError(
                 description='Missing "api_base_url" value: a relative URL needs one.',
@@ -501,10 +506,8 @@ class OAuthClient:
                 description="An access token travels over https only, or to this machine.",
                 code="http.insecure",
             )
-        base, origin = self.settings.api_base_url, origin_of(url)
-        if token_origin is not None and origin == origin_of(token_origin):
-            return
-        if base is not None and origin != origin_of(base):
+        places = [place for place in (self.settings.api_base_url, token_origin) if place]
+        if places and origin_of(url) not in map(origin_of, places):
             raise OAuthError(
                 "foreign_origin",
                 "The URL is on another origin than api_base_url, so the access token stays here. "
@@ -529,8 +532,8 @@ class OAuthClient:
         expires_at = integer(token.get("expires_at"))
         if expires_at is None or self._now() < expires_at - REFRESH_EARLY:
             return token
-        refresh_token = token.get("refresh_token")
-        if not refresh_token:
+        refresh_token = text(token.get("refresh_token"))
+        if refresh_token is None:
             if self._now() < expires_at:
                 return token
             raise MissingTokenError(
@@ -538,18 +541,24 @@ class OAuthClient:
                 "The access token has expired and there is no refresh token. Log in again.",
                 code="request.token_expired",
             )
+        fresh = await self._refreshing.share(
+            refresh_token, lambda: self._refresh_once(token, refresh_token)
+        )
+        if isinstance(token, dict):
+            token.update(fresh)
+        return fresh
+
+    async def _refresh_once(self, old: Mapping[str, Any], refresh_token: str) -> Token:
+        # Also those who waited come by here when the one they waited for was cancelled or its
+        # update_token failed, though the exchange itself was done.
         until, kept = self._refreshed.get(refresh_token, (0.0, None))
         if (
             kept is not None
             and self._clock() < until
-            and kept["access_token"] != token.get("access_token")
+            and kept["access_token"] != old.get("access_token")
         ):
-            fresh = kept
-        else:
-            fresh = await self.refresh_token(token)
-        if isinstance(token, dict):
-            token.update(fresh)
-        return fresh
+            return kept
+        return await self._refresh(old, refresh_token)
 
     # -- shared steps ------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from reliant.errors import ConfigurationError
 from reliant.http.transport import CLIENT_OPTIONS
 from reliant.protocol.client_auth import ClientAuth
 from reliant.protocol.messages import HttpRequest
-from reliant.protocol.metadata import JSON_MEMBERS, METADATA_MEMBERS
+from reliant.protocol.metadata import ARRAY_MEMBERS, JSON_MEMBERS, METADATA_MEMBERS
 from reliant.protocol.values import Secret
 
 __all__ = ["JSON_SETTINGS", "SETTINGS", "ClientSettings", "CustomAuth"]
@@ -49,14 +49,14 @@ class ClientSettings:
     server_metadata_url: str | None = None
     api_base_url: str | None = None
     refresh_token_url: str | None = None
-    access_token_params: Mapping[str, Any] = field(default_factory=dict)
-    refresh_token_params: Mapping[str, Any] = field(default_factory=dict)
+    access_token_params: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    refresh_token_params: Mapping[str, Any] = field(default_factory=dict, repr=False)
     authorize_params: Mapping[str, Any] = field(default_factory=dict)
     token_endpoint_auth_method: str | None = None
     token_placement: str = "header"
     id_token_signed_response_alg: str | None = None
     user_agent: str | None = None
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict, repr=False)  # jwks may hold secrets
     http_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
     client_auth_methods: Mapping[str, ClientAuth] = field(default_factory=dict, repr=False)
     fetch_token: Callable[..., Any] | None = None
@@ -71,6 +71,9 @@ class ClientSettings:
         for key in _MAPPINGS:
             if not isinstance(given.get(key, _NOTHING), Mapping):
                 raise _error("type", f"The setting {key!r} must be a mapping.")
+        for key in ARRAY_MEMBERS:
+            if not isinstance(given.get(key, ()), list | tuple):
+                raise _error("type", f"The setting {key!r} must be a list.")
         for key in _HOOKS:
             if key in given and not callable(given[key]):
                 raise _error("type", f"The setting {key!r} must be a function.")

@@ -77,7 +77,7 @@ class HttpTransport:
             outgoing = httpx2.Request(
                 request.method,
                 request.url,
-                headers={**client.headers, **request.headers},
+                headers={**client.headers, **_lower(request.headers)},
                 content=request.body or None,
                 extensions={"timeout": client.timeout.as_dict()},
             )
@@ -113,7 +113,12 @@ class HttpTransport:
         for loop in list(self._clients):
             is_closed = getattr(loop, "is_closed", None)
             if is_closed is not None and is_closed():
-                del self._clients[loop]
+                self._clients.pop(loop, None)
+
+
+def _lower(headers: Mapping[str, str]) -> dict[str, str]:
+    # Hooks of the app may add "Content-Type" beside our "content-type": the later one counts.
+    return {name.lower(): value for name, value in headers.items()}
 
 
 async def _read(response: httpx2.Response) -> bytes:

@@ -28,7 +28,9 @@ class ClientAuth(Protocol):
     """A client authentication method; ``name`` as in ``token_endpoint_auth_method``."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Its name, as in ``token_endpoint_auth_method``."""
+        ...
 
     def authenticate(self, request: HttpRequest) -> HttpRequest:
         """Return the request with the client's proof added."""

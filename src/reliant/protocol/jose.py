@@ -52,6 +52,9 @@ SYMMETRIC_ALGORITHMS = ("HS256", "HS384", "HS512")
 # costing seconds a signature.
 _RSA_BITS = range(2048, 8192 + 1)
 
+# Members of a private key. We only verify, and an RSA "d" of a megabyte costs minutes to import.
+_PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth"})
+
 
 class MalformedToken(ValueError):
     """The text is not a JWS that can be read; the message says why and holds no part of it."""
@@ -59,6 +62,7 @@ class MalformedToken(ValueError):
 
 class _Registry(jws.JWSRegistry):
     max_header_length = 8 * 1024  # x5c chains; joserfc's own 512 bytes refuse real providers
+    max_signature_length = 2 * 1024  # base64url of RSA 8192, the largest we take, is 1366
 
     def get_alg(self, name: str) -> JWSAlgModel:
         # Callers name an algorithm from our lists; the base class would warn about the old name
@@ -78,7 +82,7 @@ class Jws:
     alg: str
     kid: str | None
     header: Mapping[str, Any]
-    claims: Mapping[str, Any]
+    claims: Mapping[str, Any] = field(repr=False)  # about a person
     _parts: jws.CompactSignature = field(repr=False)
 
 
@@ -137,7 +141,7 @@ def import_jwk(value: object) -> Key | None:
     if not isinstance(value, dict) or not _plausible(value):
         return None
     try:
-        return JWKRegistry.import_key(value)
+        return JWKRegistry.import_key({k: v for k, v in value.items() if k not in _PRIVATE})
     except (JoseError, ValueError, TypeError, KeyError, AttributeError, ArithmeticError):
         return None  # a curve, type or parameter that this library or OpenSSL does not know
 

@@ -34,6 +34,7 @@ class HttpResponse:
 
     @property
     def media_type(self) -> str:
+        """The Content-Type without parameters, in lower case."""
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 

@@ -11,6 +11,7 @@ from reliant.protocol.messages import HttpRequest, HttpResponse, json_object, te
 from reliant.protocol.values import is_secure_url
 
 __all__ = [
+    "ARRAY_MEMBERS",
     "JSON_MEMBERS",
     "METADATA_MEMBERS",
     "ServerMetadata",
@@ -69,6 +70,7 @@ class ServerMetadata(dict[str, Any]):
 
     @property
     def issuer(self) -> str | None:
+        """The issuer identifier, or None."""
         return text(self.get("issuer"))
 
     def endpoint(self, name: str) -> str | None:
@@ -113,8 +115,9 @@ def parse_server_metadata(
                      "Check server_metadata_url.")  # fmt: skip
     document = ServerMetadata(json_object(response, MetadataError, "metadata"))
     for name in URL_MEMBERS:
-        if not isinstance(document.get(name, ""), str):
-            raise _error("member", f'The metadata member "{name}" is not a string.')
+        value = document.get(name, "")
+        if not isinstance(value, str) or not value.isascii() or not value.isprintable():
+            raise _error("member", f'The metadata member "{name}" is not a URL.')
     for name in ARRAY_MEMBERS:
         value = document.get(name, [])
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):

@@ -41,6 +41,7 @@ class Token(dict[str, Any]):
 
     @property
     def userinfo(self) -> UserInfo | None:
+        """The validated claims of the ID Token, or None where there is none."""
         claims = self.get("userinfo")
         return UserInfo(claims) if isinstance(claims, Mapping) else None
 

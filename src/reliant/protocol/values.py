@@ -36,6 +36,7 @@ class Secret:
         self._value = value
 
     def reveal(self) -> str:
+        """The string itself."""
         return self._value
 
     def __repr__(self) -> str:
@@ -52,7 +53,7 @@ class Secret:
         return isinstance(other, str) and same(self._value, other)
 
     def __hash__(self) -> int:
-        return hash((Secret, self._value))
+        return hash(self._value)  # that of the string it equals
 
 
 def same(left: str, right: str) -> bool:
@@ -106,7 +107,7 @@ def append_query(url: str, parameters: Mapping[str, Any]) -> str:
     return f"{base}#{fragment}" if fragment else base
 
 
-def origin_of(url: str) -> tuple[str, str, int | None] | None:
+def origin_of(url: str) -> tuple[str, str, int] | None:
     """The scheme, host and port of an http(s) URL, or None where it has none."""
     try:
         parts = urlsplit(url)
@@ -115,7 +116,9 @@ def origin_of(url: str) -> tuple[str, str, int | None] | None:
         return None
     if parts.scheme not in ("http", "https") or not parts.hostname:
         return None
-    return parts.scheme, parts.hostname, port or (443 if parts.scheme == "https" else 80)
+    if port is None:
+        port = 443 if parts.scheme == "https" else 80
+    return parts.scheme, parts.hostname, port
 
 
 def is_secure_url(url: str) -> bool:

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from starlette.config import Config
+from starlette.datastructures import Secret
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -41,7 +42,7 @@ class OAuth:
         fetch_token: Callable[..., Any] | None = None,
         update_token: Callable[..., Any] | None = None,
         *,
-        secret_key: str | bytes | Sequence[str | bytes] | None = None,
+        secret_key: str | bytes | Secret | Sequence[str | bytes | Secret] | None = None,
         login_lifetime: int = LOGIN_LIFETIME,
     ) -> None:
         self._clients: dict[str, StarletteClient] = {}
@@ -151,7 +152,11 @@ class OAuth:
 def _transaction_store(secret_key: Any, cache: Any, lifetime: int) -> TransactionStore:
     if secret_key is None:
         return SessionStore(lifetime) if cache is None else CacheStore(cache, lifetime)
-    secrets = [secret_key] if isinstance(secret_key, str | bytes) else [*secret_key]
+    several = isinstance(secret_key, Sequence) and not isinstance(secret_key, str | bytes)
+    secrets = [
+        str(secret) if isinstance(secret, Secret) else secret
+        for secret in (secret_key if several else [secret_key])
+    ]
     if not secrets or not all(isinstance(secret, str | bytes) and secret for secret in secrets):
         raise _error("secret_key", "secret_key must be text, or a list of texts, newest first; "
                      "make one with secrets.token_urlsafe().")  # fmt: skip

@@ -135,8 +135,11 @@ class CacheStore:
             raise _used()
         self._taking.add(key)
         try:
-            record = _loads(await call(self._cache.get, key))
-            transaction = _read(record, client, read)
+            stored = await call(self._cache.get, key)
+            if stored is None:
+                raise _failure("used", "it was used already, or the cache lost it, as one does "
+                               "that not all workers share")  # fmt: skip
+            transaction = _read(_loads(stored), client, read)
             if transaction is None:
                 raise _absent(request, session, state)
             if not await self._remove(key):
@@ -159,7 +162,7 @@ class CookieStore:
 
     ``secrets``: the application's secret keys, newest first. A cookie can't be taken back before
     the app's own response goes out, so what was used is remembered here until it has expired; in
-    ``cache`` for all workers, where there is one.
+    ``cache`` for all workers, where there is one: atomically if it has ``getdel(key)``.
     """
 
     PREFIX = "__Host-oauth."
@@ -195,6 +198,8 @@ class CookieStore:
                 "under 2 KB, or use OAuth(cache=...).",
                 code="configuration.data_too_large",
             )
+        if hasattr(self._cache, "getdel"):
+            await call(self._cache.set, f"_unused_{_mark(sealed)}", "1", self._lifetime)
         max_age = self._lifetime + EXPIRED_KEPT
         pending = [name for name in cookies_of(request) if name.startswith(self.PREFIX)]
         # Browsers send the oldest first.
@@ -214,8 +219,7 @@ class CookieStore:
                 raise _no_cookie(request)
             raise _failure("unknown", "no login or logout in progress in this browser has it")
         _check_time(record["exp"], self._clock())
-        # The initialisation vector: unlike the tag, it has but one spelling.
-        await self._use(sealed.split(".")[2], record["exp"])
+        await self._use(_mark(sealed), record["exp"])
         return transaction
 
     async def _use(self, mark: str, expires: float) -> None:
@@ -227,7 +231,10 @@ class CookieStore:
         if mark in self._used:
             raise _used()
         self._used[mark] = expires
-        if self._cache is not None:
+        if hasattr(self._cache, "getdel"):
+            if await call(self._cache.getdel, f"_unused_{mark}") is None:
+                raise _used()
+        elif self._cache is not None:
             if await call(self._cache.get, f"_used_{mark}") is not None:
                 raise _used()
             await call(self._cache.set, f"_used_{mark}", "1", max(1, int(expires - now)))
@@ -240,6 +247,11 @@ class CookieStore:
 
     def _name(self, state: str) -> str:
         return self.PREFIX + _plain(state)
+
+
+def _mark(sealed: str) -> str:
+    """What tells one sealed value from all others: the vector, which has but one spelling."""
+    return sealed.split(".")[2]
 
 
 def _key(client: str, state: str) -> str:
