@@ -182,7 +182,8 @@ class OAuthClient:
             code_verifier=transaction.code_verifier,
             **params,
         )
-        if token.id_token is not None:
+        # An ID Token nobody asked for, of a provider without a known issuer, is left as it came.
+        if token.id_token is not None and (transaction.nonce or metadata.issuer):
             token["userinfo"] = await self._validate_id_token(
                 token.id_token,
                 nonce=transaction.nonce,

@@ -77,6 +77,11 @@ class ClientSettings:
         for key in _HOOKS:
             if key in given and not callable(given[key]):
                 raise _error("type", f"The setting {key!r} must be a function.")
+        for key in ("code_verifier", "nonce", "state"):
+            if key in given.get("authorize_params", _NOTHING):
+                raise _error("authorize_params", f"authorize_params can't hold {key!r}: it would "
+                             "be the same for every login. Pass it to authorize_redirect, "
+                             "if it must be yours.")  # fmt: skip
         kwargs = given.get("client_kwargs", _NOTHING)
         _refuse_unknown(kwargs, _KWARGS, "member of client_kwargs")
         _check_choices(kwargs)

@@ -99,6 +99,12 @@ class HttpTransport:
         if client is not None:
             await client.aclose()
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the client of some loop is still to be closed."""
+        self._forget_closed_loops()
+        return bool(self._clients)
+
     def _new_client(self) -> httpx2.AsyncClient:
         options = dict(self._options)
         if options.get("transport") is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -103,6 +102,4 @@ def integer(value: object) -> int | None:
         return int(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    if not math.isfinite(value) or abs(value) >= 10**15:
-        return None
-    return int(value)
+    return int(value) if -(10**15) < value < 10**15 else None  # so NaN is none either

@@ -147,4 +147,5 @@ def is_local_path(path: str) -> bool:
         and not path.startswith(("//", "/\\"))
         and len(path) <= 2048
         and all(" " < character != "\\" and character != "\x7f" for character in path)
+        and not any("\ud800" <= character <= "\udfff" for character in path)  # no URL holds one
     )

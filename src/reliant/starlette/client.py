@@ -83,9 +83,7 @@ class StarletteClient(OAuthClient):
                 cross_site=mode == "form_post",
                 response=response,
             )
-        path = request.scope.get("path")
-        if request.scope.get("method", "GET") == "GET" and path and is_local_path(path):
-            self.login_path = path
+        self._remember_path(request)
         return response
 
     async def save_authorize_data(
@@ -354,6 +352,14 @@ class StarletteClient(OAuthClient):
         if token is None and request is not None and self.settings.fetch_token is not None:
             token = await call(self.settings.fetch_token, request)
         return token
+
+    def _remember_path(self, request: Request) -> None:
+        path, method = request.scope.get("path"), request.scope.get("method", "GET")
+        # Others will see the link, and a parameter in the path (/invite/abc/login) may be one
+        # person's; the client's own name (/login/google) is not.
+        shared = all(value == self.name for value in request.path_params.values())
+        if method == "GET" and path and is_local_path(path) and shared:
+            self.login_path = path
 
     def _check_response_mode(self, params: Mapping[str, Any]) -> None:
         mode = params.get("response_mode")

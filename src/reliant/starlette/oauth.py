@@ -106,7 +106,7 @@ class OAuth:
         """Close the connections of the running event loop; a later request opens new ones."""
         for client in (*self._clients.values(), *self._retired):
             await client.transport.aclose()
-        self._retired.clear()
+        self._retired = [client for client in self._retired if client.transport.is_open]
 
     async def __aenter__(self) -> Self:
         return self
