@@ -17,6 +17,8 @@ __all__ = ["ComplianceHooks", "call"]
 REQUEST_HOOKS = ("access_token_request", "refresh_token_request", "revoke_token_request")
 RESPONSE_HOOKS = ("access_token_response", "refresh_token_response")
 
+_UNFIXABLE = (httpx2.HTTPStatusError, json.JSONDecodeError, UnicodeDecodeError, RecursionError)
+
 
 async def call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """Call a function that may be async."""
@@ -80,7 +82,7 @@ class ComplianceHooks:
         for hook in self._hooks[kind]:
             try:
                 fixed = await call(hook, fixed)
-            except (httpx2.HTTPStatusError, json.JSONDecodeError, RecursionError):
+            except _UNFIXABLE:
                 # A fix may begin with raise_for_status() or json(); where that fails, the answer
                 # is nothing to fix, and the judgement that comes next says what is wrong with it.
                 return response

@@ -311,7 +311,7 @@ class OAuthClient:
         )
 
     def _hmac_keys(self) -> tuple[Key, ...]:
-        if self._hmac_key is None and self.settings.client_secret is not None:
+        if self._hmac_key is None and self.settings.client_secret:
             self._hmac_key = secret_key(self.settings.client_secret.reveal())
         return () if self._hmac_key is None else (self._hmac_key,)
 

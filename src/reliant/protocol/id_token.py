@@ -206,7 +206,9 @@ def check_options(claims: Mapping[str, Any], options: Mapping[str, Mapping[str, 
 
 
 def _one_of(value: Any, wanted: Any) -> bool:
-    return any(item in wanted for item in value) if isinstance(value, list) else value in wanted
+    # A list, since a set can't be asked for an object, and a string would match any part of it.
+    choices = [wanted] if isinstance(wanted, str) else list(wanted)
+    return any(item in choices for item in value) if isinstance(value, list) else value in choices
 
 
 def _seconds(claims: Mapping[str, Any], name: str) -> float | None:

@@ -58,9 +58,12 @@ def parse_jwks(document: Mapping[str, Any], *, symmetric: bool) -> JwkSet:
             description=f"The provider's key set has more than {MAX_KEYS} keys.",
             code="jwks.too_many",
         )
-    keys = (import_jwk(member) for member in members)
-    usable = (key for key in keys if key is not None and (symmetric or key.key_type != "oct"))
-    return JwkSet(document, tuple(usable))
+    keys = (import_jwk(member) for member in members if symmetric or not _is_secret(member))
+    return JwkSet(document, tuple(key for key in keys if key is not None))
+
+
+def _is_secret(member: object) -> bool:
+    return isinstance(member, dict) and member.get("kty") == "oct"
 
 
 def select_keys(keys: tuple[Key, ...], alg: str, kid: str | None) -> tuple[Key, ...]:
