@@ -97,7 +97,9 @@ def select_client_auth(
     if method is None and client_secret is None and not custom:
         method = "none"
     elif method is None:
-        known = [*custom, "client_secret_basic", "client_secret_post"]
+        known = [*custom]
+        if client_secret is not None:
+            known += ["client_secret_basic", "client_secret_post"]
         offered = announced or ("client_secret_basic",)
         method = next((name for name in known if name in offered), None)
         if method is None and custom:

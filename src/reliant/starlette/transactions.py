@@ -124,13 +124,14 @@ class CacheStore:
 
     async def take(self, request: Request, client: str, state: str, read: Read[T]) -> T:
         session, key = _session(request), _key(client, state)
-        if key not in session:
+        marker = session.get(key)
+        if not _is_record(marker):
             error = _absent(request, session, state)
             if error.code == "state.unknown" and await call(self._cache.get, key) is not None:
                 error = _failure("other_browser", "it belongs to a login begun in another browser "
                                  "or session")  # fmt: skip
             raise error
-        _check_time(session[key].get("exp", 0), self._clock())
+        _check_time(marker["exp"], self._clock())
         if key in self._taking:
             raise _used()
         self._taking.add(key)
