@@ -60,7 +60,8 @@ class OAuthError(Exception):
     ) -> None:
         self.error = error or self.default_error
         self.description = description or ""
-        self.uri = uri
+        # A link that an app may show: not one that runs a script.
+        self.uri = uri if uri and uri.startswith(("https://", "http://")) else None
         self.code = code or self.default_code
         self.status_hint = status_hint or self.default_status
         self.client_name: str | None = None  # the registered client it happened to, once known

@@ -48,6 +48,7 @@ from reliant.protocol.token_endpoint import (
     Token,
     build_code_request,
     build_refresh_request,
+    fits_header,
     merge_refreshed,
     parse_token_response,
 )
@@ -200,8 +201,7 @@ class OAuthClient:
                 code="id_token.missing",
             )
         token.return_to, token.data = transaction.return_to, transaction.data
-        for name in ("return_to", "data"):  # the app's own, whatever the response calls so
-            token.pop(name, None)
+        for name in ("return_to", "data"):
             if (value := getattr(token, name)) is not None:
                 token[name] = value
         return token
@@ -245,6 +245,8 @@ class OAuthClient:
         Returns its claims, or None where there is no ID Token. Raises ``IDTokenError``
         (OIDC Core section 3.1.3.7).
         """
+        if isinstance(nonce, Mapping):
+            raise TypeError("parse_id_token takes the token and the nonce, and no request.")
         id_token = token.get("id_token")
         if id_token is None:
             return None
@@ -529,6 +531,12 @@ class OAuthClient:
             raise MissingTokenError(
                 description="There is no token to send: pass token=, or give register() a "
                 "fetch_token function and pass request=."
+            )
+        if not fits_header(token["access_token"]):
+            # The HTTP library would quote it in its error.
+            raise MissingTokenError(
+                description="The access token can't be sent: it is not text of visible ASCII.",
+                code="request.token_unfit",
             )
         expires_at = integer(token.get("expires_at"))
         if expires_at is None or self._now() < expires_at - REFRESH_EARLY:

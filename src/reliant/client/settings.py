@@ -32,6 +32,13 @@ _OWN_KWARGS = ("code_challenge_method", "scope", "token_endpoint_auth_method", "
 _REQUEST_KWARGS = ("login_hint", "prompt", "response_mode")
 _KWARGS = frozenset((*_OWN_KWARGS, *_REQUEST_KWARGS)) | CLIENT_OPTIONS
 
+# What is there, but in another place.
+_ELSEWHERE = {
+    "redirect_uri": "it is passed to authorize_redirect",
+    **dict.fromkeys(_KWARGS - SETTINGS, "it is a member of client_kwargs"),
+}
+_SETTINGS_ALONE = dict.fromkeys(SETTINGS - _KWARGS, "it is a setting of its own, outside of them")
+
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -67,7 +74,7 @@ class ClientSettings:
     def read(cls, name: str, given: Mapping[str, Any]) -> ClientSettings:
         """Judge the settings given to ``register``; raises ``ConfigurationError``."""
         given = {key: value for key, value in given.items() if value is not None}
-        _refuse_unknown(given, SETTINGS, "setting")
+        _refuse_unknown(given, SETTINGS, "setting", _ELSEWHERE)
         for key in _MAPPINGS:
             if not isinstance(given.get(key, _NOTHING), Mapping):
                 raise _error("type", f"The setting {key!r} must be a mapping.")
@@ -83,7 +90,7 @@ class ClientSettings:
                              "be the same for every login. Pass it to authorize_redirect, "
                              "if it must be yours.")  # fmt: skip
         kwargs = given.get("client_kwargs", _NOTHING)
-        _refuse_unknown(kwargs, _KWARGS, "member of client_kwargs")
+        _refuse_unknown(kwargs, _KWARGS, "member of client_kwargs", _SETTINGS_ALONE)
         _check_choices(kwargs)
         jwks = given.get("jwks")
         if jwks is not None and not isinstance(jwks, Mapping):
@@ -177,11 +184,15 @@ def _check_choices(kwargs: Mapping[str, Any]) -> None:
                      "ends up in logs and histories (RFC 9700 section 4.3.2).")  # fmt: skip
 
 
-def _refuse_unknown(given: Iterable[str], known: frozenset[str], what: str) -> None:
+def _refuse_unknown(
+    given: Iterable[str], known: frozenset[str], what: str, elsewhere: Mapping[str, str]
+) -> None:
     for key in given:
         if key not in known:
             near = get_close_matches(key, known, 1, 0.6)
             hint = f"; did you mean `{near[0]}`?" if near else "."
+            if key in elsewhere:
+                hint = f"; {elsewhere[key]}."
             raise _error("unknown_setting", f"There is no {what} `{key}`{hint}")
 
 

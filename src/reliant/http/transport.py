@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ssl
+import zlib
 from collections.abc import Mapping
 from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar, cast
 
 import anyio
 import anyio.lowlevel
@@ -29,6 +30,10 @@ CLIENT_OPTIONS = frozenset(
         "mounts", "proxy", "timeout", "transport", "trust_env", "verify",
     }
 )  # fmt: skip
+
+_ASKED = {"accept-encoding": "gzip"}  # the one way of compression that is unpacked with a limit
+
+B = TypeVar("B", bytes, bytearray)
 
 
 class Transport(Protocol):
@@ -77,7 +82,7 @@ class HttpTransport:
             outgoing = httpx2.Request(
                 request.method,
                 request.url,
-                headers={**client.headers, **_lower(request.headers)},
+                headers={**client.headers, **_ASKED, **_lower(request.headers)},
                 content=request.body or None,
                 extensions={"timeout": client.timeout.as_dict()},
             )
@@ -128,16 +133,34 @@ def _lower(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 async def _read(response: httpx2.Response) -> bytes:
-    chunks, size = [], 0
-    async for chunk in response.aiter_bytes():
-        size += len(chunk)
-        if size > MAX_BODY:
-            raise ProviderError(
-                description=f"The provider's answer is larger than {MAX_BODY} bytes.",
-                code="http.too_large",
-            )
-        chunks.append(chunk)
-    return b"".join(chunks)
+    if response.is_stream_consumed:  # an event hook of the app has read it
+        return _capped(response.content)
+    # Not aiter_bytes: it unpacks compression within compression, and what stands behind the end of
+    # a compressed body, for as long as that goes on; 5 kB can keep it busy for minutes.
+    body = bytearray()
+    async for chunk in cast(httpx2.AsyncByteStream, response.stream):
+        body += chunk
+        _capped(body)
+    coding = response.headers.get("content-encoding", "").lower()
+    return bytes(body) if not body or coding in ("", "identity") else _unpacked(body, coding)
+
+
+def _unpacked(body: bytearray, coding: str) -> bytes:
+    if coding not in ("gzip", "x-gzip"):
+        raise ProviderError(
+            description="The provider's answer is compressed in another way than asked for.",
+            code="http.failed",
+        )
+    return _capped(zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(body, MAX_BODY + 1))
+
+
+def _capped(body: B) -> B:
+    if len(body) > MAX_BODY:
+        raise ProviderError(
+            description=f"The provider's answer is larger than {MAX_BODY} bytes.",
+            code="http.too_large",
+        )
+    return body
 
 
 def provider_error(exc: Exception) -> ProviderError:

@@ -44,6 +44,14 @@ class UserInfo(dict[str, Any]):
     address: dict[str, Any] | None
     updated_at: int | None
 
+    def __missing__(self, name: str) -> Any:
+        error = KeyError(name)
+        error.add_note(
+            "There is no such claim here. Many providers put only sub into the ID Token: "
+            "await oauth.<client>.userinfo(token) asks for the rest, as far as the scope goes."
+        )
+        raise error
+
     def __getattr__(self, name: str) -> Any:
         if name in UserInfo.__annotations__:
             return self.get(name)

@@ -7,7 +7,7 @@ key fetch. Nothing is believed until both passed.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from reliant.errors import ConfigurationError, IDTokenError
@@ -49,8 +49,8 @@ class Expected:
     issuer: str
     client_id: str
     algorithms: tuple[str, ...]
-    nonce: str | None = None
-    access_token: str | None = None
+    nonce: str | None = field(default=None, repr=False)
+    access_token: str | None = field(default=None, repr=False)
     max_age: int | None = None
     acr_values: str | None = None
     sub: str | None = None

@@ -59,6 +59,8 @@ def json_object(response: HttpResponse, error: type[OAuthError], area: str) -> d
     """
     try:
         value = json.loads(response.body)
+    except UnicodeDecodeError as exc:  # its repr holds the body, and a body may hold tokens
+        raise _not_json(response, error, area) from ValueError(exc.reason)
     except (ValueError, RecursionError) as exc:
         raise _not_json(response, error, area) from exc
     if isinstance(value, dict):

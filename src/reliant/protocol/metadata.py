@@ -112,7 +112,8 @@ def parse_server_metadata(
                      "followed. Set server_metadata_url to the final address.")  # fmt: skip
     if response.status != 200:
         raise _error("status", f"The metadata address answers with status {response.status}. "
-                     "Check server_metadata_url.")  # fmt: skip
+                     "Check server_metadata_url; it mostly ends with "
+                     "/.well-known/openid-configuration.")  # fmt: skip
     document = ServerMetadata(json_object(response, MetadataError, "metadata"))
     for name in URL_MEMBERS:
         value = document.get(name, "")
@@ -152,7 +153,7 @@ def issuers_of(url: str) -> tuple[str, ...]:
         return ()
     for suffix in _WELL_KNOWN:
         before, found, after = parts.path.partition(suffix)
-        if found and (not before or not after):
+        if found and (not after or (not before and after.startswith("/"))):
             base = f"{parts.scheme}://{parts.netloc}{before or after}".rstrip("/")
             return (base, base + "/")
     return ()

@@ -13,6 +13,7 @@ __all__ = [
     "Token",
     "build_code_request",
     "build_refresh_request",
+    "fits_header",
     "merge_refreshed",
     "parse_token_response",
 ]
@@ -44,6 +45,15 @@ class Token(dict[str, Any]):
         """The validated claims of the ID Token, or None where there is none."""
         claims = self.get("userinfo")
         return UserInfo(claims) if isinstance(claims, Mapping) else None
+
+    def __missing__(self, name: str) -> Any:
+        error = KeyError(name)
+        if name == "userinfo":
+            error.add_note(
+                "A login brings the claims of an ID Token if openid is in its scope; this token "
+                "comes without."
+            )
+        raise error
 
     def __getattr__(self, name: str) -> Any:
         if name in Token.__annotations__:
@@ -132,14 +142,15 @@ def _presentable(value: object, hide: Iterable[str]) -> str | None:
 
 def _members(document: Mapping[str, Any], now: int) -> dict[str, Any]:
     members = dict(document)
-    # Not ours to believe: "userinfo" is where validated claims go, "return_to" where apps redirect.
-    for name in ("userinfo", "return_to"):
+    # Not ours to believe: "userinfo" is where validated claims go, "return_to" where apps redirect,
+    # "data" what the app gave the login to carry.
+    for name in ("userinfo", "return_to", "data"):
         members.pop(name, None)
     for name in ("refresh_token", "scope", "id_token", "expires_in", "expires_at"):
         if members.get(name, "") in (None, ""):
             members.pop(name, None)
 
-    if not _is_credential(members.get("access_token")):
+    if not fits_header(members.get("access_token")):
         raise _error("access_token", 'The token response has no usable "access_token".')
     token_type = members.get("token_type")
     if token_type is None:
@@ -155,6 +166,11 @@ def _members(document: Mapping[str, Any], now: int) -> dict[str, Any]:
         if name in members and not _is_credential(members[name]):
             raise _error(name, f'The "{name}" of the token response is not a usable string.')
     return members
+
+
+def fits_header(value: object) -> bool:
+    """Tell whether an access token can stand in a header as it is (RFC 6750 section 2.1)."""
+    return _is_credential(value) and value == str(value).strip()
 
 
 def _is_credential(value: object) -> bool:

@@ -27,6 +27,8 @@ __all__ = ["StarletteClient"]
 
 log = logging.getLogger("reliant")
 
+_FOR_ONE = {"cache-control": "no-store"}  # a login that a cache hands to others is everyone's
+
 
 class StarletteClient(OAuthClient):
     """A client registered at one provider; ``oauth.register`` makes it.
@@ -69,13 +71,14 @@ class StarletteClient(OAuthClient):
         (``prompt``, ``login_hint``, ``max_age``, ``scope`` …). Raises ``ConfigurationError``,
         ``MetadataError``, ``ProviderError``, and ``OAuthError`` with ``return_to.not_local``.
         """
+        _check_request(request)
         with self._logged("login"):
             return_to = None if return_to is None else _local(return_to)
             url, state, transaction = await self.start_login(
                 None if redirect_uri is None else str(redirect_uri), params
             )
             mode = params.get("response_mode", self.settings.authorize_params.get("response_mode"))
-            response = RedirectResponse(url, status_code=302)
+            response = RedirectResponse(url, status_code=302, headers=_FOR_ONE)
             await self._keep(
                 request,
                 state,
@@ -95,6 +98,7 @@ class StarletteClient(OAuthClient):
         ``response``: the redirect about to be sent, which must carry the cookie where
         ``OAuth(secret_key=...)`` is used. Raises ``ConfigurationError``.
         """
+        _check_request(request)
         state = data.pop("state", None)
         if not state:
             raise ConfigurationError(
@@ -124,6 +128,7 @@ class StarletteClient(OAuthClient):
         ``StateError``, ``AuthorizationError``, ``TokenError``, ``IDTokenError``,
         ``MetadataError`` or ``ProviderError``.
         """
+        _check_request(request)
         with self._logged("login"):
             parameters = await callback_parameters(request)
             transaction = await self._take(request, parameters, LoginTransaction.from_record)
@@ -156,6 +161,7 @@ class StarletteClient(OAuthClient):
         specification has them. Raises ``ConfigurationError`` where the provider has no such
         endpoint (RP-Initiated Logout 1.0 section 2).
         """
+        _check_request(request)
         with self._logged("logout"):
             logout = await self.create_logout_url(
                 post_logout_redirect_uri,
@@ -165,7 +171,7 @@ class StarletteClient(OAuthClient):
                 logout_hint=logout_hint,
                 ui_locales=ui_locales,
             )
-            response = RedirectResponse(logout["url"], status_code=302)
+            response = RedirectResponse(logout["url"], status_code=302, headers=_FOR_ONE)
             if logout["state"] is not None:
                 transaction = LogoutTransaction(str(post_logout_redirect_uri))
                 cookies = await self._transactions.put(
@@ -180,6 +186,7 @@ class StarletteClient(OAuthClient):
         Returns ``post_logout_redirect_uri``. Raises ``StateError`` (RP-Initiated Logout 1.0
         section 3).
         """
+        _check_request(request)
         with self._logged("logout"):
             parameters = query_parameters(request)
             logout = await self._take(request, parameters, LogoutTransaction.from_record)
@@ -390,6 +397,11 @@ class StarletteClient(OAuthClient):
             )
             exc.client_name = self.name
             raise
+
+
+def _check_request(request: object) -> None:
+    if not hasattr(request, "scope"):
+        raise TypeError(f"The first argument is the request; this is a {type(request).__name__}.")
 
 
 def _local(path: str) -> str:

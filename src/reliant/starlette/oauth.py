@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -15,13 +16,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from reliant.client.settings import JSON_SETTINGS, SETTINGS, ClientSettings
-from reliant.errors import ConfigurationError, OAuthError
+from reliant.errors import ConfigurationError, OAuthError, printable
 from reliant.protocol.transaction import LOGIN_LIFETIME
 from reliant.starlette.client import StarletteClient
 from reliant.starlette.error_page import error_response
 from reliant.starlette.transactions import CacheStore, CookieStore, SessionStore, TransactionStore
 
 __all__ = ["OAuth"]
+
+log = logging.getLogger("reliant")
 
 
 class OAuth:
@@ -45,6 +48,9 @@ class OAuth:
         secret_key: str | bytes | Secret | Sequence[str | bytes | Secret] | None = None,
         login_lifetime: int = LOGIN_LIFETIME,
     ) -> None:
+        if config is not None and not callable(getattr(config, "get", None)):
+            raise _error("type", "config is Starlette's Config, a mapping, or an object with get; "
+                         "a key is passed as secret_key=.")  # fmt: skip
         self._clients: dict[str, StarletteClient] = {}
         self._retired: list[StarletteClient] = []
         self._config = config
@@ -128,10 +134,18 @@ class OAuth:
     async def exception_handler(self, request: Request, exc: Exception) -> Response:
         """Show a failed login: ``Starlette(exception_handlers={OAuthError: ...})``.
 
-        A page with a "try again" link for browsers, JSON for fetch clients.
+        A page with a "try again" link for browsers, JSON for fetch clients. What they don't get to
+        see is in the log.
         """
         if not isinstance(exc, OAuthError):
             raise exc
+        if exc.client_name is None:  # a login or logout has logged its failure itself
+            log.warning(
+                "request failed: code=%s error=%s: %s",
+                exc.code,
+                exc.error,
+                printable(exc.description, 500),
+            )
         client = self._clients.get(exc.client_name or "")
         return error_response(request, exc, (client and client.login_path) or "/")
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlsplit
 
 from starlette.requests import ClientDisconnect, Request
 
 from reliant.errors import AuthorizationError
-from reliant.protocol.values import parse_parameters
+from reliant.protocol.values import origin_of, parse_parameters
 
 __all__ = [
     "callback_parameters",
@@ -32,8 +31,15 @@ def header_of(request: Request, name: str) -> str | None:
 
 
 def cookies_of(request: Request) -> dict[str, str]:
-    """The cookies, in the order they came; empty also in a scope without headers."""
-    return request.cookies if "headers" in request.scope else {}
+    """The cookies, in the order they came; empty also in a scope without headers.
+
+    Not ``request.cookies``: those strip whatever Python takes for white space, so that a cookie
+    named ``\\xa0__Host-x``, which a browser takes from any subdomain, would count as ``__Host-x``.
+    """
+    headers = request.scope.get("headers") or ()
+    octets = b";".join(value for name, value in headers if name.lower() == b"cookie")
+    pairs = (pair.partition("=") for pair in octets.decode("latin-1").split(";"))
+    return {name.strip(" \t"): value.strip(" \t") for name, _, value in pairs}
 
 
 def origin_of_request(request: Request) -> str | None:
@@ -118,5 +124,5 @@ def _error(rule: str, description: str) -> AuthorizationError:
 
 
 def host_of(url: str) -> str:
-    """The host name in a URL."""
-    return urlsplit(url).hostname or ""
+    """The host name in a URL; empty where there is none that can be read."""
+    return (origin_of(url) or ("", "", 0))[1]

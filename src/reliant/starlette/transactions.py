@@ -27,6 +27,7 @@ from reliant.storage.sealed import Sealer
 __all__ = ["CacheStore", "CookieStore", "Read", "SessionStore", "TransactionStore"]
 
 MAX_PENDING = 8
+MAX_COOKIES = 6000  # octets of all pending; servers refuse headers of 8 KB, and all requests then
 EXPIRED_KEPT = 600  # seconds a cookie outlives its transaction, so that "expired" can be told
 
 T = TypeVar("T", LoginTransaction, LogoutTransaction)
@@ -202,13 +203,20 @@ class CookieStore:
         if hasattr(self._cache, "getdel"):
             await call(self._cache.set, f"_unused_{_mark(sealed)}", "1", self._lifetime)
         max_age = self._lifetime + EXPIRED_KEPT
-        pending = [name for name in cookies_of(request) if name.startswith(self.PREFIX)]
-        # Browsers send the oldest first.
-        surplus = pending[: max(0, len(pending) - MAX_PENDING + 1)]
         return [
             host_cookie(self._name(state), sealed, max_age, cross_site=cross_site),
-            *(clear_cookie(name) for name in surplus),
+            *(clear_cookie(name) for name in self._surplus(request, len(sealed))),
         ]
+
+    def _surplus(self, request: Request, size: int) -> list[str]:
+        """The oldest cookies, too many or too large to stay beside a new one of ``size``."""
+        pending = [it for it in cookies_of(request).items() if it[0].startswith(self.PREFIX)]
+        surplus = []
+        for number, (name, value) in enumerate(reversed(pending), 2):  # browsers send oldest first
+            size += len(value)
+            if number > MAX_PENDING or size > MAX_COOKIES:
+                surplus.append(name)
+        return surplus
 
     async def take(self, request: Request, client: str, state: str, read: Read[T]) -> T:
         cookies = cookies_of(request)
@@ -218,7 +226,11 @@ class CookieStore:
         if sealed is None or record is None or transaction is None:
             if not any(name.startswith(self.PREFIX) for name in cookies):
                 raise _no_cookie(request)
-            raise _failure("unknown", "no login or logout in progress in this browser has it")
+            if sealed is not None and record is None:
+                raise _failure("unknown", "its cookie can't be opened. It was made with another "
+                               "secret_key (all workers need the same one), for another client, "
+                               "or was changed")  # fmt: skip
+            raise _unknown()
         _check_time(record["exp"], self._clock())
         await self._use(_mark(sealed), record["exp"])
         return transaction
@@ -313,7 +325,7 @@ def _absent(request: Request, session: Any, state: str) -> StateError:
         return _used()
     if "headers" in request.scope and header_of(request, "cookie") is None:
         return _no_cookie(request)
-    return _failure("unknown", "no login or logout in progress in this browser has it")
+    return _unknown()
 
 
 def _check_time(expires: float, now: float) -> None:
@@ -321,8 +333,13 @@ def _check_time(expires: float, now: float) -> None:
         raise _failure("expired", "the login took too long; begin it again")
 
 
+def _unknown() -> StateError:
+    return _failure("unknown", "no login or logout in progress in this browser has it. Begin again")
+
+
 def _used() -> StateError:
-    return _failure("used", "it was used already, as when a page is reloaded")
+    return _failure("used", "it was used already, as when a page is reloaded or reached with the "
+                    "back button. If you are logged in, go on; else begin again")  # fmt: skip
 
 
 def _no_cookie(request: Request) -> StateError:
