@@ -7,7 +7,6 @@ import time
 import zlib
 from collections.abc import Iterator
 
-import anyio
 import httpx2
 import pytest
 
@@ -31,14 +30,16 @@ def trailing(size: int) -> Iterator[bytes]:
         yield bytes(MIB)
 
 
-async def send(handler: tcp.Handler) -> bytes:
+async def send(handler: tcp.Handler) -> bytes | str:
+    """The body that is read, or the code of the error."""
     transport = HttpTransport({"timeout": 5, "trust_env": False}, "Test/1")
-    try:
-        with anyio.fail_after(20):
-            async with tcp.serve_octets(handler) as origin:
-                return (await transport.send(HttpRequest("GET", origin))).body
-    finally:
-        await transport.aclose()
+    async with tcp.serve_octets(handler) as origin:
+        try:
+            return (await transport.send(HttpRequest("GET", origin))).body
+        except ProviderError as exc:
+            return exc.code
+        finally:
+            await transport.aclose()
 
 
 @pytest.mark.parametrize("coding", ["gzip, gzip", "gzip,gzip,gzip", "br", "deflate", "zstd, gzip"])
@@ -46,17 +47,13 @@ async def test_compression_that_was_not_asked_for_is_not_unpacked(coding: str) -
     """With three layers 5 kB would keep the event loop busy for minutes."""
     body = packed(iter([packed(trailing(64))]))
     begun = time.monotonic()
-    with pytest.raises(ProviderError) as caught:
-        await send(tcp.answer(body, f"content-encoding: {coding}"))
-    assert caught.value.code == "http.failed"
+    assert await send(tcp.answer(body, f"content-encoding: {coding}")) == "http.failed"
     assert time.monotonic() - begun < 2
 
 
 async def test_what_follows_a_compressed_body_counts() -> None:
     body = gzip.compress(b"{}") + bytes(2 * MAX_BODY)
-    with pytest.raises(ProviderError) as caught:
-        await send(tcp.answer(body, "content-encoding: gzip"))
-    assert caught.value.code == "http.too_large"
+    assert await send(tcp.answer(body, "content-encoding: gzip")) == "http.too_large"
 
 
 @pytest.mark.parametrize("coding", ["identity", "", "GZIP", "x-gzip"])

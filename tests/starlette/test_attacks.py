@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
+import anyio
 import httpx2
 import pytest
 from starlette.requests import Request
 
-from reliant import MissingTokenError, OAuthError
+from reliant import MissingTokenError, OAuthError, UserInfoError
 from reliant.starlette import OAuth
 from reliant.starlette.requests import cookies_of
 from reliant.testing import FakeProvider
@@ -42,7 +44,7 @@ def callback_request(url: str, *cookies: bytes) -> Request:
 
 
 @pytest.mark.parametrize("disguise", [b"\xa0", b"\x85", b" \xa0", b"\x1c", b"\x0b"])
-async def test_a_cookie_planted_from_a_subdomain_begins_no_login(
+def test_a_cookie_planted_from_a_subdomain_begins_no_login(
     provider: FakeProvider, disguise: bytes
 ) -> None:
     """Browsers take `\\xa0__Host-x` from a subdomain, and Python's `strip` makes `__Host-x` of it.
@@ -57,11 +59,11 @@ async def test_a_cookie_planted_from_a_subdomain_begins_no_login(
 
     planted = callback_request(url, disguise + f"{name}={value}".encode())
     with pytest.raises(OAuthError) as caught:
-        await client.authorize_access_token(planted)
+        anyio.run(client.authorize_access_token, planted)
     assert caught.value.code == "state.no_cookie"
 
     own = callback_request(url, f"{name}={value}".encode())
-    assert (await client.authorize_access_token(own)).userinfo is not None
+    assert anyio.run(client.authorize_access_token, own).userinfo is not None
 
 
 def test_cookies_are_read_from_all_their_headers_in_order() -> None:
@@ -127,10 +129,9 @@ async def test_a_token_that_fits_no_header_is_not_quoted_by_an_error(
         userinfo_endpoint="https://api.example/me",
         client_kwargs={"transport": api, "token_placement": place},
     )
-    for attempt in (client.get, client.userinfo):
-        argument = {} if attempt == client.userinfo else {"url": "/x"}
+    for attempt in (partial(client.get, "/x"), client.userinfo):
         with pytest.raises(MissingTokenError) as caught:
-            await attempt(token={"access_token": token}, **argument)  # type: ignore[operator]
+            await attempt(token={"access_token": token})
         assert caught.value.code == "request.token_unfit"
         assert caught.value.__cause__ is None
         assert "s3cr3t" not in str(caught.value)
@@ -152,3 +153,22 @@ async def test_what_the_app_keeps_beside_a_token_is_not_for_a_refresh_to_change(
     assert token["access_token"] == "new"
     assert (token["data"], token.get("return_to")) == ({"tenant": 5}, None)
     assert "data" not in response.extensions["oauth_token"]
+
+
+async def test_a_refresh_by_the_bare_string_does_not_make_the_person_forgotten() -> None:
+    """Those who come late share its result, in which nobody's claims are."""
+    answer = {"access_token": "new", "token_type": "Bearer"}
+    api = FakeApi({"/token": answer, "/me": {"sub": "mallory"}})
+    client = OAuth().register(
+        "op",
+        client_id="client",
+        access_token_url="https://op.example/token",
+        userinfo_endpoint="https://op.example/me",
+        client_kwargs={"transport": api, "scope": "openid"},
+    )
+    await client.refresh_token("r")
+    token = {"access_token": "old", "refresh_token": "r", "expires_at": 1}
+    with pytest.raises(UserInfoError) as caught:
+        await client.userinfo({**token, "userinfo": {"sub": "alice"}})
+    assert caught.value.code == "userinfo.sub_mismatch"
+    assert api.paths() == ["/token", "/me"]

@@ -327,12 +327,13 @@ class OAuthClient:
         """
         metadata = await self.load_server_metadata()
         endpoint = _needed(metadata, "userinfo_endpoint", 'Missing "userinfo_endpoint" in metadata')
+        sub = _sub_of(token or {})  # a refresh may have begun with less than this caller knows
         current = await self._usable(token)
         request = build_userinfo_request(
             endpoint, current["access_token"], self.settings.token_placement
         )
         response = await self.transport.send(request)
-        return parse_userinfo_response(response, _sub_of(current), self._openid)
+        return parse_userinfo_response(response, sub or _sub_of(current), self._openid)
 
     async def refresh_token(self, token: Mapping[str, Any] | str) -> Token:
         """Exchange a refresh token for a new token; those who ask at once share one exchange.
