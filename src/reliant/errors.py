@@ -6,11 +6,14 @@
     ├── ConfigurationError           the app or its settings are wrong (also a RuntimeError)
     ├── StateError                   no login or logout in progress matches this browser and state
     ├── AuthorizationError           the provider answered the login with an error, or badly
+    │   └── FragmentAnswer           its answer is still in the browser
     ├── TokenError                   the token endpoint answered with an error, or badly
     │   └── InvalidGrantError        the code or refresh token is used up, expired or revoked
     ├── MissingTokenError            an API call has no token to send
     ├── IDTokenError                 the ID Token is not valid for this login
     ├── UserInfoError                the UserInfo answer is not usable
+    ├── LogoutTokenError             a logout from the provider is not valid
+    ├── RegistrationError            the provider refused to register, read or change the client
     ├── MetadataError                the provider's metadata or keys are not usable
     └── ProviderError                the provider could not be reached, or broke HTTP
 
@@ -24,12 +27,15 @@ from __future__ import annotations
 __all__ = [
     "AuthorizationError",
     "ConfigurationError",
+    "FragmentAnswer",
     "IDTokenError",
     "InvalidGrantError",
+    "LogoutTokenError",
     "MetadataError",
     "MissingTokenError",
     "OAuthError",
     "ProviderError",
+    "RegistrationError",
     "StateError",
     "TokenError",
     "UserInfoError",
@@ -58,12 +64,12 @@ class OAuthError(Exception):
         code: str | None = None,
         status_hint: int | None = None,
     ) -> None:
-        self.error = error or self.default_error
-        self.description = description or ""
+        self.error: str = error or self.default_error
+        self.description: str = description or ""
         # A link that an app may show: not one that runs a script.
-        self.uri = uri if uri and uri.startswith(("https://", "http://")) else None
-        self.code = code or self.default_code
-        self.status_hint = status_hint or self.default_status
+        self.uri: str | None = uri if uri and uri.startswith(("https://", "http://")) else None
+        self.code: str = code or self.default_code
+        self.status_hint: int = status_hint or self.default_status
         self.client_name: str | None = None  # the registered client it happened to, once known
         super().__init__(f"{self.error}: {self.description}" if description else self.error)
 
@@ -88,6 +94,16 @@ class AuthorizationError(OAuthError):
 
     default_error = "invalid_response"
     default_code = "authorization.invalid"
+
+
+class FragmentAnswer(AuthorizationError):
+    """The answer is in the fragment of the callback's URL, which never reaches a server.
+
+    ``oauth.exception_handler`` sends a page for it that posts the fragment to the callback.
+    """
+
+    default_error = "fragment_answer"
+    default_code = "authorization.fragment"
 
 
 class TokenError(OAuthError):
@@ -127,6 +143,21 @@ class UserInfoError(OAuthError):
 
     default_error = "invalid_userinfo"
     default_code = "userinfo.invalid"
+    default_status = 502
+
+
+class LogoutTokenError(OAuthError):
+    """A logout that claims to come from the provider is not valid (Back-Channel Logout 1.0 2.6)."""
+
+    default_error = "invalid_request"
+    default_code = "logout_token.invalid"
+
+
+class RegistrationError(OAuthError):
+    """The provider refused to register, read or change the client (RFC 7591, RFC 7592)."""
+
+    default_error = "registration_failed"
+    default_code = "registration.failed"
     default_status = 502
 
 

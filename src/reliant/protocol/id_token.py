@@ -18,7 +18,9 @@ from reliant.protocol.jose import (
     Jws,
     Key,
     MalformedToken,
+    decrypt,
     hash_of,
+    is_encrypted,
     parse_jws,
     verify_jws,
 )
@@ -31,6 +33,8 @@ __all__ = [
     "allowed_algorithms",
     "check_claims",
     "check_options",
+    "check_refreshed",
+    "decrypt_id_token",
     "has_valid_signature",
     "read_id_token",
 ]
@@ -42,8 +46,10 @@ MAX_LEEWAY = 60  # seconds
 class Expected:
     """What an ID Token must say to be the answer to this login.
 
-    ``nonce``: the one sent; None where no check is possible. ``sub``: known from before, on
-    refresh. ``leeway``: seconds of clock difference to allow, 60 at most.
+    ``nonce``: the one sent; None where no check is possible. ``sub``: known from before.
+    ``code``: the one that came beside the token through the browser, whose hash it must then hold;
+    ``state``: likewise, where the token holds one. ``leeway``: seconds of clock difference to
+    allow, 60 at most.
     """
 
     issuer: str
@@ -55,6 +61,8 @@ class Expected:
     acr_values: str | None = None
     sub: str | None = None
     leeway: int = MAX_LEEWAY
+    code: str | None = None
+    state: str | None = None
 
 
 def allowed_algorithms(
@@ -78,10 +86,39 @@ def allowed_algorithms(
     return tuple(alg for alg in ours if alg in offered)
 
 
-def read_id_token(id_token: str) -> Jws:
-    """Read an ID Token without trusting it; raises ``IDTokenError`` (``id_token.malformed``)."""
+def read_id_token(
+    id_token: str, keys: tuple[Key, ...] = (), alg: str | None = None, enc: str | None = None
+) -> Jws:
+    """Read an ID Token without trusting it, decrypting it first where it is encrypted (step 1).
+
+    ``keys``: the client's private keys; ``alg``, ``enc``: as registered, so that a token which is
+    not encrypted is refused. Raises ``IDTokenError``: ``id_token.malformed``, ``.encrypted``,
+    ``.not_encrypted``.
+    """
+    if alg is not None and not is_encrypted(id_token):
+        raise _error("not_encrypted", "The ID Token is not encrypted, though the client is "
+                     "registered for that.")  # fmt: skip
     try:
-        return parse_jws(id_token)
+        return parse_jws(decrypt_id_token(id_token, keys, alg, enc))
+    except MalformedToken as exc:
+        raise _error("malformed", f"The ID Token can't be read: {exc}.") from exc
+
+
+def decrypt_id_token(
+    id_token: str, keys: tuple[Key, ...], alg: str | None = None, enc: str | None = None
+) -> str:
+    """The signed ID Token inside an encrypted one; one that is not encrypted as it stands.
+
+    The arguments are those of ``read_id_token``. Raises ``IDTokenError``: ``id_token.malformed``,
+    ``.encrypted``.
+    """
+    if not is_encrypted(id_token):
+        return id_token
+    if not keys:
+        raise _error("encrypted", "The ID Token is encrypted, and register() was given no "
+                     "client_keys to decrypt it with.")  # fmt: skip
+    try:
+        return decrypt(id_token, keys, alg, enc)
     except MalformedToken as exc:
         raise _error("malformed", f"The ID Token can't be read: {exc}.") from exc
 
@@ -93,7 +130,8 @@ def check_claims(token: Jws, expected: Expected, now: int) -> None:
     ``id_token.alg``, ``.iss_mismatch``, ``.sub_missing``, ``.sub_mismatch``, ``.aud_missing``,
     ``.aud_mismatch``, ``.azp_missing``, ``.azp_mismatch``, ``.exp_missing``, ``.expired``,
     ``.iat_missing``, ``.iat_future``, ``.nbf``, ``.nonce_missing``, ``.nonce_mismatch``, ``.acr``,
-    ``.auth_time_missing``, ``.auth_time``, ``.at_hash``.
+    ``.auth_time_missing``, ``.auth_time``, ``.at_hash``, ``.s_hash``, ``.c_hash``,
+    ``.c_hash_missing``.
     """
     claims, leeway = token.claims, min(expected.leeway, MAX_LEEWAY)
 
@@ -166,16 +204,48 @@ def check_claims(token: Jws, expected: Expected, now: int) -> None:
             raise _error(
                 "auth_time_missing", "max_age was sent, but the ID Token has no auth_time."
             )
-        if now - auth_time > expected.max_age + leeway:
-            raise _error("auth_time", "The sign-in at the provider is older than max_age.")
+        if not -leeway <= now - auth_time <= expected.max_age + leeway:
+            raise _error("auth_time", "The sign-in at the provider is older than max_age, or it "
+                         "lies in the future.")  # fmt: skip
 
-    # Section 3.1.3.8: at_hash, where it stands, belongs to the access token beside it.
-    if "at_hash" in claims and expected.access_token is not None:
-        at_hash = claims["at_hash"]
-        if not isinstance(at_hash, str) or not same(
-            at_hash, hash_of(expected.access_token, token.alg)
-        ):
-            raise _error("at_hash", 'The "at_hash" of the ID Token is not the access token\'s.')
+    # Sections 3.1.3.8 and 3.3.2.11: a hash belongs to what came beside the token; that of a code
+    # which came through the browser must be there (and s_hash of the state, FAPI 1.0 5.2.2.1).
+    _check_hash(token, "at_hash", expected.access_token)
+    _check_hash(token, "s_hash", expected.state)
+    if expected.code is not None and claims.get("c_hash") is None:
+        raise _error("c_hash_missing", "The ID Token came with a code and has no c_hash.")
+    _check_hash(token, "c_hash", expected.code)
+
+
+def _check_hash(token: Jws, name: str, value: str | None) -> None:
+    if value is None or name not in token.claims:
+        return
+    found = token.claims[name]
+    if not isinstance(found, str) or not same(found, hash_of(value, token.alg)):
+        raise _error(name, f'The "{name}" of the ID Token belongs to something else.')
+
+
+def check_refreshed(claims: Mapping[str, Any], old: Mapping[str, Any]) -> None:
+    """Judge the claims of an ID Token from a refresh against the first one's (section 12.2).
+
+    Raises ``IDTokenError``: ``id_token.sub_mismatch``, ``.refreshed_iss``, ``.refreshed_aud``,
+    ``.refreshed_auth_time``, ``.refreshed_azp``, ``.refreshed_nonce``.
+    """
+    if "sub" in old and claims.get("sub") != old["sub"]:
+        raise _error("sub_mismatch", 'The "sub" of the refreshed ID Token is another person\'s.')
+    whole = "aud" in old  # else an app kept some of the claims only, and no absence tells a thing
+    for name in ("iss", "auth_time", "azp", "nonce"):
+        optional = name in ("auth_time", "nonce") and name not in claims
+        new = name in ("azp", "nonce") and name not in old and name in claims and whole
+        if new or (name in old and not optional and claims.get(name) != old[name]):
+            raise _error(f"refreshed_{name}", f'The "{name}" of the refreshed ID Token changed.')
+    if "aud" in old and _audiences(claims) != _audiences(old):
+        raise _error("refreshed_aud", 'The "aud" of the refreshed ID Token changed.')
+
+
+def _audiences(claims: Mapping[str, Any]) -> set[Any]:
+    aud = claims.get("aud")
+    return {aud} if isinstance(aud, str) else set(aud or ())
 
 
 def has_valid_signature(token: Jws, keys: tuple[Key, ...]) -> bool:

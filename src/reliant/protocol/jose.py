@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,21 +23,30 @@ from joserfc.jwk import JWKRegistry, Key, OctKey
 
 __all__ = [
     "ASYMMETRIC_ALGORITHMS",
+    "CONTENT_ENCRYPTION_ALGORITHMS",
+    "KEY_MANAGEMENT_ALGORITHMS",
     "SYMMETRIC_ALGORITHMS",
     "Jws",
     "Key",
     "MalformedToken",
+    "decrypt",
     "derive_key",
+    "encrypt",
+    "encryption_key",
     "fits",
     "generate_key",
     "hash_of",
     "import_jwk",
+    "import_private_keys",
+    "is_encrypted",
     "open_sealed",
     "parse_jws",
     "public_jwk",
     "seal",
     "secret_key",
     "sign_jwt",
+    "signing_key",
+    "unsigned_jwt",
     "verify_jws",
 ]
 
@@ -71,6 +80,21 @@ class _Registry(jws.JWSRegistry):
 
 
 _REGISTRY = _Registry(strict_check_header=False)
+
+# What may encrypt a token for us. Compression is not among it: a small token would unpack to
+# any size.
+KEY_MANAGEMENT_ALGORITHMS = (
+    "RSA-OAEP", "RSA-OAEP-256", "ECDH-ES", "ECDH-ES+A128KW", "ECDH-ES+A192KW", "ECDH-ES+A256KW",
+)  # fmt: skip
+CONTENT_ENCRYPTION_ALGORITHMS = (
+    "A128GCM", "A192GCM", "A256GCM", "A128CBC-HS256", "A192CBC-HS384", "A256CBC-HS512",
+)  # fmt: skip
+_AGREEMENT_CURVES = ("P-256", "P-384", "P-521", "X25519", "X448")  # not those that only sign
+_JWE = jwe.JWERegistry(
+    algorithms=[*KEY_MANAGEMENT_ALGORITHMS, *CONTENT_ENCRYPTION_ALGORITHMS],
+    strict_check_header=False,
+)
+
 _SEALED = jwe.JWERegistry(algorithms=["dir", "A256GCM"])
 _SEALED_HEADER = {"alg": "dir", "enc": "A256GCM"}
 
@@ -186,6 +210,112 @@ def sign_jwt(claims: Mapping[str, Any], key: Key, alg: str, **header: Any) -> st
     """Sign ``claims`` with ``key``; further header members by keyword (``kid``, ``typ``)."""
     payload = json.dumps(dict(claims), separators=(",", ":"))
     return jws.serialize_compact({"alg": alg, **header}, payload, key, registry=_REGISTRY)
+
+
+def import_private_keys(value: Any) -> tuple[Key, ...]:
+    """Import an app's own private keys: PEM text, a JWK, a JWK Set, or a sequence of these.
+
+    A key without a kid gets its thumbprint (RFC 7638). Raises ``ValueError`` for anything else.
+    """
+    if isinstance(value, Mapping):
+        keys = [_import_private_jwk(member) for member in value.get("keys", [value])]
+    elif isinstance(value, str | bytes):
+        keys = [_import_pem(value)]
+    else:
+        keys = [key for item in value for key in import_private_keys(item)]
+    # A shared secret has no public part, so it must never reach a published key set.
+    if not keys or not all(key.is_private and key.key_type != "oct" for key in keys):
+        raise ValueError("not a private key as PEM, JWK or JWK Set")
+    if not all(_plausible(public_jwk(key)) for key in keys):
+        raise ValueError("an RSA key has 2048 bits or more, and 8192 at most")
+    for key in keys:
+        key.ensure_kid()
+    return tuple(keys)
+
+
+def _import_private_jwk(value: Mapping[str, Any]) -> Key:
+    try:
+        return JWKRegistry.import_key(dict(value))
+    except JoseError as exc:
+        raise ValueError("not a private key as JWK") from exc
+
+
+def _import_pem(pem: str | bytes) -> Key:
+    for kind in ("RSA", "EC", "OKP"):
+        try:
+            key = JWKRegistry.import_key(pem, kind)
+            public_jwk(key)  # only here a curve of no use raises its KeyError
+        except (JoseError, ValueError, TypeError, KeyError):
+            continue
+        return key
+    raise ValueError("not a private key as PEM")
+
+
+def signing_key(keys: Sequence[Key], alg: str) -> Key | None:
+    """The first of our keys that can sign with ``alg``, or None."""
+    return next((key for key in keys if _can_sign(key, alg)), None)
+
+
+def encryption_key(keys: Sequence[Key], alg: str) -> Key | None:
+    """The first of the provider's keys that can encrypt with ``alg``, or None."""
+    rsa = alg.startswith("RSA")
+    for key in keys:
+        kind = key.key_type == "RSA" if rsa else key.get("crv") in _AGREEMENT_CURVES
+        if kind and key.get("use", "enc") == "enc" and key.alg in (None, alg):
+            return key
+    return None
+
+
+def _can_sign(key: Key, alg: str) -> bool:
+    try:
+        jws.JWSRegistry.algorithms[alg].check_key(key)
+        key.check_key_op("sign")
+    except (JoseError, KeyError):
+        return False
+    return True
+
+
+def is_encrypted(token: str) -> bool:
+    """Tell a compact JWE, which has five parts, from a JWS, which has three."""
+    return token.count(".") == 4
+
+
+def decrypt(token: str, keys: Sequence[Key], alg: str | None, enc: str | None) -> str:
+    """Decrypt a compact JWE with one of our keys (RFC 7516 section 5.2).
+
+    ``alg``, ``enc``: the registered algorithms, or None for any that is allowed here. Returns the
+    plaintext; raises ``MalformedToken``.
+    """
+    try:
+        header = json.loads(_b64decode(token.partition(".")[0].encode("ascii")))
+        found = (header["alg"], header["enc"])
+        kid = header.get("kid")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
+        raise MalformedToken("its encryption header can't be read") from exc
+    if alg not in (None, found[0]) or enc not in (None, found[1]):
+        raise MalformedToken("it is encrypted with other algorithms than registered")
+    if "crit" in header or "zip" in header:
+        raise MalformedToken('its encryption header has "crit" or "zip"')
+    for key in [key for key in keys if kid is None or key.kid in (None, kid)] or keys:
+        try:
+            opened = jwe.decrypt_compact(token.encode("ascii"), key, registry=_JWE)
+            return (opened.plaintext or b"").decode()
+        except (JoseError, ValueError, TypeError, AttributeError):
+            continue
+    raise MalformedToken("it can't be decrypted with this client's keys")
+
+
+def encrypt(payload: str, key: Key, alg: str, enc: str, **header: Any) -> str:
+    """Encrypt ``payload`` for the holder of ``key``; further header members by keyword."""
+    protected = {"alg": alg, "enc": enc, **header}
+    return jwe.encrypt_compact(protected, payload.encode(), key, registry=_JWE)
+
+
+def unsigned_jwt(claims: Mapping[str, Any]) -> str:
+    """A JWT with the algorithm "none", for request objects registered so (RFC 9101 10.5)."""
+    header = base64.urlsafe_b64encode(b'{"alg":"none"}').rstrip(b"=")
+    body = base64.urlsafe_b64encode(json.dumps(dict(claims)).encode()).rstrip(b"=")
+    return f"{header.decode()}.{body.decode()}."
 
 
 def hash_of(value: str, alg: str) -> str:

@@ -17,6 +17,7 @@ __all__ = [
     "ServerMetadata",
     "build_metadata_request",
     "issuers_of",
+    "metadata_urls",
     "parse_server_metadata",
 ]
 
@@ -73,9 +74,15 @@ class ServerMetadata(dict[str, Any]):
         """The issuer identifier, or None."""
         return text(self.get("issuer"))
 
-    def endpoint(self, name: str) -> str | None:
-        """The URL of an endpoint, or None; ``metadata.insecure`` where it is not https."""
-        url = text(self.get(name))
+    def endpoint(self, name: str, *, mtls: bool = False) -> str | None:
+        """The URL of an endpoint, or None; ``metadata.insecure`` where it is not https.
+
+        ``mtls``: whether a client certificate is used there, which may have an address of its own
+        (RFC 8705 section 5).
+        """
+        aliases = self.get("mtls_endpoint_aliases") if mtls else None
+        alias = text(aliases.get(name)) if isinstance(aliases, Mapping) else None
+        url = alias or text(self.get(name))
         if url is not None and not is_secure_url(url):
             raise ConfigurationError(
                 description=f'The provider\'s "{name}" is not an https URL, so no secret may '
@@ -157,6 +164,18 @@ def issuers_of(url: str) -> tuple[str, ...]:
             base = f"{parts.scheme}://{parts.netloc}{before or after}".rstrip("/")
             return (base, base + "/")
     return ()
+
+
+def metadata_urls(issuer: str) -> tuple[str, ...]:
+    """The addresses at which an issuer's metadata may be, the likeliest first.
+
+    OIDC Discovery section 4.1, then the two forms of RFC 8414 sections 3.1 and 5.
+    """
+    parts = urlsplit(issuer)
+    base, path = f"{parts.scheme}://{parts.netloc}", parts.path.rstrip("/")
+    openid, oauth = _WELL_KNOWN
+    urls = (f"{base}{path}{openid}", f"{base}{oauth}{path}", f"{base}{openid}{path}")
+    return tuple(dict.fromkeys(urls))
 
 
 def _error(rule: str, description: str) -> MetadataError:

@@ -29,6 +29,7 @@ class LoginTransaction:
     data: Any = None
     max_age: int | None = None
     acr_values: str | None = None
+    response_type: str | None = None  # where it is not "code"
 
     def __repr__(self) -> str:
         return f"<LoginTransaction openid={self.nonce is not None}>"
@@ -43,7 +44,14 @@ class LoginTransaction:
         known = {
             name: record[name] for name in cls.__dataclass_fields__ if record.get(name) is not None
         }
-        strings = ("code_verifier", "nonce", "redirect_uri", "return_to", "acr_values")
+        strings = (
+            "code_verifier",
+            "nonce",
+            "redirect_uri",
+            "return_to",
+            "acr_values",
+            "response_type",
+        )
         if "code_verifier" not in known or not all(
             isinstance(known.get(name, ""), str) for name in strings
         ):
