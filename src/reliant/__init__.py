@@ -9,12 +9,15 @@ from reliant.client import ClientSettings, OAuthClient
 from reliant.errors import (
     AuthorizationError,
     ConfigurationError,
+    FragmentAnswer,
     IDTokenError,
     InvalidGrantError,
+    LogoutTokenError,
     MetadataError,
     MissingTokenError,
     OAuthError,
     ProviderError,
+    RegistrationError,
     StateError,
     TokenError,
     UserInfoError,
@@ -23,6 +26,7 @@ from reliant.protocol.claims import UserInfo
 from reliant.protocol.client_auth import ClientAuth
 from reliant.protocol.messages import HttpRequest, HttpResponse
 from reliant.protocol.metadata import ServerMetadata
+from reliant.protocol.registration import Registration
 from reliant.protocol.token_endpoint import Token
 from reliant.protocol.values import Secret
 
@@ -31,15 +35,19 @@ __all__ = [
     "ClientAuth",
     "ClientSettings",
     "ConfigurationError",
+    "FragmentAnswer",
     "HttpRequest",
     "HttpResponse",
     "IDTokenError",
     "InvalidGrantError",
+    "LogoutTokenError",
     "MetadataError",
     "MissingTokenError",
     "OAuthClient",
     "OAuthError",
     "ProviderError",
+    "Registration",
+    "RegistrationError",
     "Secret",
     "ServerMetadata",
     "StateError",

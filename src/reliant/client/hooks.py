@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections.abc import Callable
 from typing import Any
@@ -11,19 +10,14 @@ import httpx2
 
 from reliant.errors import ConfigurationError
 from reliant.protocol.messages import HttpRequest, HttpResponse
+from reliant.storage.calls import call
 
-__all__ = ["ComplianceHooks", "call"]
+__all__ = ["ComplianceHooks"]
 
 REQUEST_HOOKS = ("access_token_request", "refresh_token_request", "revoke_token_request")
 RESPONSE_HOOKS = ("access_token_response", "refresh_token_response")
 
 _UNFIXABLE = (httpx2.HTTPStatusError, json.JSONDecodeError, UnicodeDecodeError, RecursionError)
-
-
-async def call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Call a function that may be async."""
-    result = function(*args, **kwargs)
-    return await result if inspect.isawaitable(result) else result
 
 
 class ComplianceHooks:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urljoin
 
 import httpx2
 
 from reliant import __version__
-from reliant.client.hooks import ComplianceHooks, call
+from reliant.client.hooks import ComplianceHooks
 from reliant.client.settings import ClientSettings
+from reliant.client.verifier import TokenVerifier
 from reliant.errors import (
     ConfigurationError,
     IDTokenError,
+    MetadataError,
     MissingTokenError,
     OAuthError,
 )
@@ -22,27 +25,44 @@ from reliant.http.provider import OpenIDProvider
 from reliant.http.single_flight import SingleFlight
 from reliant.http.transport import HttpTransport, provider_error
 from reliant.protocol.authorization import (
+    authorization_parameters,
     build_authorization_url,
     new_login,
     parse_authorization_response,
     scopes_of,
 )
-from reliant.protocol.claims import UserInfo
-from reliant.protocol.client_auth import ClientAuth, select_client_auth
-from reliant.protocol.id_token import (
-    MAX_LEEWAY,
-    Expected,
-    allowed_algorithms,
-    check_claims,
-    check_options,
-    has_valid_signature,
-    read_id_token,
+from reliant.protocol.claim_sources import (
+    SourcedClaim,
+    build_claims_request,
+    claim_sources,
+    parse_claims_response,
+    read_source,
+    sourced_claims,
 )
-from reliant.protocol.jose import SYMMETRIC_ALGORITHMS, Jws, Key, secret_key
-from reliant.protocol.jwks import select_keys
+from reliant.protocol.claims import UserInfo
+from reliant.protocol.client_auth import ClientAuth, Credentials, select_client_auth
+from reliant.protocol.id_token import MAX_LEEWAY, check_refreshed
+from reliant.protocol.jose import (
+    ASYMMETRIC_ALGORITHMS,
+    encryption_key,
+    public_jwk,
+    signing_key,
+)
 from reliant.protocol.logout import build_logout_url
 from reliant.protocol.messages import HttpRequest, HttpResponse, form_request, integer, text
-from reliant.protocol.metadata import ServerMetadata, issuers_of
+from reliant.protocol.metadata import ServerMetadata
+from reliant.protocol.registration import (
+    Registration,
+    build_management_request,
+    build_registration_request,
+    check_deletion_response,
+    parse_registration_response,
+)
+from reliant.protocol.request_object import (
+    build_request_object,
+    encrypt_request_object,
+    outer_parameters,
+)
 from reliant.protocol.revocation import build_revocation_request, check_revocation_response
 from reliant.protocol.token_endpoint import (
     Token,
@@ -53,8 +73,14 @@ from reliant.protocol.token_endpoint import (
     parse_token_response,
 )
 from reliant.protocol.transaction import LoginTransaction, new_state
-from reliant.protocol.userinfo import build_userinfo_request, parse_userinfo_response
+from reliant.protocol.userinfo import (
+    build_userinfo_request,
+    check_userinfo_sub,
+    parse_userinfo_response,
+)
 from reliant.protocol.values import Secret, is_secure_url, origin_of
+from reliant.storage.calls import call
+from reliant.storage.references import References
 
 __all__ = ["OAuthClient"]
 
@@ -70,18 +96,20 @@ class OAuthClient:
     """
 
     def __init__(self, settings: ClientSettings, clock: Callable[[], float] = time.time) -> None:
-        self.settings = settings
+        self.settings: ClientSettings = settings
         self._clock = clock
         self._openid = "openid" in scopes_of(settings.authorize_params.get("scope", settings.scope))
-        self.transport = HttpTransport(
+        self.transport: HttpTransport = HttpTransport(
             settings.http_options, settings.user_agent or f"Reliant/{__version__}"
         )
-        self.provider = OpenIDProvider(
-            self.transport, settings.metadata, settings.server_metadata_url, self._openid
+        self.provider: OpenIDProvider = OpenIDProvider(
+            self.transport, settings.metadata, settings.metadata_urls, self._openid
         )
+        self.verifier: TokenVerifier = TokenVerifier(settings, self.provider, clock)
+        self.request_objects: References = References()
+        self.registration: Registration | None = None  # where the client registered itself
         self._hooks: ComplianceHooks | None = None
-        self._auth: tuple[tuple[str, ...] | None, ClientAuth] | None = None
-        self._hmac_key: Key | None = None
+        self._auth: tuple[object, ClientAuth] | None = None
         self._refreshing: SingleFlight[Token] = SingleFlight()
         self._refreshed: dict[str, tuple[float, Token]] = {}
 
@@ -96,12 +124,7 @@ class OAuthClient:
     @property
     def client_id(self) -> str:
         """The client identifier; raises ``ConfigurationError`` where none was given."""
-        if not self.settings.client_id:
-            raise ConfigurationError(
-                description='Missing "client_id" value: pass client_id= to register().',
-                code="configuration.client_id",
-            )
-        return self.settings.client_id
+        return self.settings.id
 
     @property
     def client_secret(self) -> Secret | None:
@@ -137,11 +160,58 @@ class OAuthClient:
         metadata = await self.load_server_metadata()
         endpoint = _needed(metadata, "authorization_endpoint", 'Missing "authorize_url" value')
         parameters = {"scope": self.settings.scope, **self.settings.authorize_params, **params}
+        if parameters.get("id_token_hint"):
+            parameters["id_token_hint"] = self.verifier.hint(parameters["id_token_hint"])
         if "openid" in scopes_of(parameters["scope"]):
-            self._issuer(metadata)
+            self.verifier.issuer(metadata)
         state, transaction = new_login(redirect_uri, parameters)
-        url = build_authorization_url(endpoint, self.client_id, state, transaction, parameters)
-        return url, state, transaction
+        query = authorization_parameters(self.client_id, state, transaction, parameters)
+        if self.settings.request_object is not None:
+            query = await self._as_request_object(query, metadata)
+        return build_authorization_url(endpoint, query), state, transaction
+
+    async def _as_request_object(
+        self, query: Mapping[str, Any], metadata: ServerMetadata
+    ) -> dict[str, Any]:
+        registered = self.settings.registered
+        alg = registered.get("request_object_signing_alg") or self._request_object_alg(metadata)
+        key = signing_key(self.settings.keys, alg) if alg != "none" else None
+        issuer = self.verifier.issuer(metadata)
+        request = build_request_object(query, self.client_id, issuer, key, alg, self._now())
+        encryption = registered.get("request_object_encryption_alg")
+        if encryption is not None:
+            enc = registered.get("request_object_encryption_enc", "A128CBC-HS256")
+            request = await self._encrypt(request, encryption, enc)
+        outer = outer_parameters(query)
+        if self.settings.request_object == "value":
+            return {**outer, "request": request}
+        if self.settings.request_uri_base is None:
+            raise ConfigurationError(
+                description='Missing "request_uri_base" value: the https address of the route '
+                "that serves request objects, as client.routes() has it.",
+                code="configuration.request_uri_base",
+            )
+        reference = await self.request_objects.keep(request)
+        base = self.settings.request_uri_base.rstrip("/")
+        return {**outer, "request_uri": f"{base}/{reference}"}
+
+    def _request_object_alg(self, metadata: ServerMetadata) -> str:
+        offered = metadata.announced("request_object_signing_alg_values_supported")
+        for alg in ASYMMETRIC_ALGORITHMS:
+            fits = offered is None or alg in offered
+            if fits and signing_key(self.settings.keys, alg) is not None:
+                return alg
+        return "RS256"
+
+    async def _encrypt(self, text: str, alg: str, enc: str) -> str:
+        keys = (await self.provider.jwks()).keys
+        key = encryption_key(keys, alg)
+        if key is None:
+            raise MetadataError(
+                description=f"The provider has no key to encrypt with {alg}.",
+                code="jwks.no_encryption_key",
+            )
+        return encrypt_request_object(text, key, alg, enc)
 
     async def create_authorization_url(
         self, redirect_uri: Any = None, **params: Any
@@ -176,7 +246,41 @@ class OAuthClient:
         """
         metadata = await self.load_server_metadata()
         promised = metadata.get("authorization_response_iss_parameter_supported") is True
-        code = parse_authorization_response(response, metadata.issuer, promised)
+        response_type = transaction.response_type or "code"
+        answer = parse_authorization_response(response, metadata.issuer, promised, response_type)
+        expected: dict[str, Any] = {
+            "nonce": transaction.nonce,
+            "unasked_nonce": False,
+            "max_age": transaction.max_age,
+            "acr_values": transaction.acr_values,
+            "claims_options": claims_options,
+            "leeway": leeway,
+        }
+        token = Token({})
+        if answer.id_token is not None:  # judged before the code is used: it vouches for it
+            token["id_token"] = answer.id_token
+            token["userinfo"] = await self.verifier.id_token(
+                answer.id_token, code=answer.code, state=response.get("state"), **expected
+            )
+        if answer.code is not None:
+            token = await self._redeem(transaction, metadata, answer.code, token, expected, params)
+        if answer.session_state is not None:
+            token["session_state"] = answer.session_state
+        token.return_to, token.data = transaction.return_to, transaction.data
+        for name in ("return_to", "data"):
+            if (value := getattr(token, name)) is not None:
+                token[name] = value
+        return token
+
+    async def _redeem(
+        self,
+        transaction: LoginTransaction,
+        metadata: ServerMetadata,
+        code: str,
+        front: Token,
+        expected: Mapping[str, Any],
+        params: Mapping[str, Any],
+    ) -> Token:
         token = await self.fetch_access_token(
             transaction.redirect_uri,
             code=code,
@@ -185,25 +289,18 @@ class OAuthClient:
         )
         # An ID Token nobody asked for, of a provider without a known issuer, is left as it came.
         if token.id_token is not None and (transaction.nonce or metadata.issuer):
-            token["userinfo"] = await self._validate_id_token(
-                token.id_token,
-                nonce=transaction.nonce,
-                unasked_nonce=False,
-                access_token=token.access_token,
-                max_age=transaction.max_age,
-                acr_values=transaction.acr_values,
-                claims_options=claims_options,
-                leeway=leeway,
+            claims = await self.verifier.id_token(
+                token.id_token, access_token=token.access_token, sub=self._sub_of(front), **expected
             )
+            # What came through the browser alone counts too (OIDC Core section 3.3.3.6).
+            token["userinfo"] = UserInfo({**(front.userinfo or {}), **claims})
+        elif front.userinfo is not None:
+            token["id_token"], token["userinfo"] = front["id_token"], front["userinfo"]
         elif transaction.nonce is not None:
             raise IDTokenError(
                 description="The scope openid was asked for, but no ID Token came back.",
                 code="id_token.missing",
             )
-        token.return_to, token.data = transaction.return_to, transaction.data
-        for name in ("return_to", "data"):
-            if (value := getattr(token, name)) is not None:
-                token[name] = value
         return token
 
     async def fetch_access_token(self, redirect_uri: Any = None, **params: Any) -> Token:
@@ -215,7 +312,7 @@ class OAuthClient:
         ``TokenError`` or ``ProviderError`` (RFC 6749 section 4.1.3).
         """
         metadata = await self.load_server_metadata()
-        endpoint = _needed(metadata, "token_endpoint", 'Missing "access_token_url" value')
+        endpoint = self._endpoint(metadata, "token_endpoint", 'Missing "access_token_url" value')
         extra = {**self.settings.access_token_params, **params}
         code, verifier = extra.pop("code", None), extra.pop("code_verifier", None)
         if code is not None:
@@ -250,72 +347,13 @@ class OAuthClient:
         id_token = token.get("id_token")
         if id_token is None:
             return None
-        return await self._validate_id_token(
+        return await self.verifier.id_token(
             id_token,
             nonce=nonce,
             access_token=token.get("access_token"),
             claims_options=claims_options,
             leeway=leeway,
         )
-
-    async def _validate_id_token(
-        self,
-        id_token: str,
-        *,
-        claims_options: Mapping[str, Mapping[str, Any]] | None = None,
-        unasked_nonce: bool = True,
-        **expected: Any,
-    ) -> UserInfo:
-        metadata = await self.load_server_metadata()
-        own = self.settings.metadata.get("id_token_signing_alg_values_supported")
-        algorithms = allowed_algorithms(
-            self.settings.id_token_signed_response_alg,
-            metadata.announced("id_token_signing_alg_values_supported"),
-            None if own is None else tuple(own),
-        )
-        token = read_id_token(id_token)
-        check_claims(
-            token,
-            Expected(self._issuer(metadata), self.client_id, algorithms, **expected),
-            self._now(),
-        )
-        if not unasked_nonce and expected["nonce"] is None and "nonce" in token.claims:
-            raise IDTokenError(
-                description="The ID Token has a nonce, though none was sent.",
-                code="id_token.nonce_unasked",
-            )
-        await self._check_signature(token)
-        check_options(token.claims, claims_options or {})
-        return UserInfo(token.claims)
-
-    async def _check_signature(self, token: Jws) -> None:
-        known = False
-
-        def works(keys: tuple[Key, ...]) -> bool:
-            nonlocal known
-            known = known or bool(select_keys(keys, token.alg, token.kid))
-            return has_valid_signature(token, keys)
-
-        if self.settings.id_token_signed_response_alg in SYMMETRIC_ALGORITHMS:
-            valid = works((*self._hmac_keys(), *self.provider.own_keys))
-        else:
-            valid = await self.provider.try_keys(works)
-        if valid:
-            return
-        if known:
-            raise IDTokenError(
-                description="The signature of the ID Token is not the provider's.",
-                code="id_token.signature",
-            )
-        raise IDTokenError(
-            description="The ID Token is signed with a key that is not among the provider's.",
-            code="id_token.key_unknown",
-        )
-
-    def _hmac_keys(self) -> tuple[Key, ...]:
-        if self._hmac_key is None and self.settings.client_secret:
-            self._hmac_key = secret_key(self.settings.client_secret.reveal())
-        return () if self._hmac_key is None else (self._hmac_key,)
 
     # -- tokens ------------------------------------------------------------------------------
 
@@ -326,14 +364,41 @@ class OAuthClient:
         or ``ProviderError`` (OIDC Core section 5.3).
         """
         metadata = await self.load_server_metadata()
-        endpoint = _needed(metadata, "userinfo_endpoint", 'Missing "userinfo_endpoint" in metadata')
-        sub = _sub_of(token or {})  # a refresh may have begun with less than this caller knows
+        endpoint = self._endpoint(
+            metadata, "userinfo_endpoint", 'Missing "userinfo_endpoint" in metadata'
+        )
+        sub = self._sub_of(token or {})  # a refresh may have begun with less than the caller knows
         current = await self._usable(token)
         request = build_userinfo_request(
             endpoint, current["access_token"], self.settings.token_placement
         )
-        response = await self.transport.send(request)
-        return parse_userinfo_response(response, sub or _sub_of(current), self._openid)
+        registered = self.settings.registered
+        signed = {"userinfo_signed_response_alg", "userinfo_encrypted_response_alg"} & set(
+            registered
+        )
+        answer = parse_userinfo_response(await self.transport.send(request), bool(signed))
+        claims = answer if isinstance(answer, UserInfo) else await self.verifier.userinfo(answer)
+        check_userinfo_sub(claims, sub or self._sub_of(current), self._openid)
+        return claims
+
+    async def resolve_claims(self, claims: Mapping[str, Any]) -> dict[str, SourcedClaim]:
+        """Return what other parties say of a person: aggregated and distributed claims.
+
+        ``claims``: what ``userinfo`` returned. Each claim comes with its source, its issuer and
+        whether the provider's keys verify it; none is merged with the provider's own. A
+        distributed one is fetched from the address the provider gave, https only, with the same
+        limits as everything else. Raises ``UserInfoError`` with ``claims.source`` or
+        ``ProviderError`` (OIDC Core section 5.6.2).
+        """
+        found: dict[str, SourcedClaim] = {}
+        for source in claim_sources(claims):
+            jwt = source.jwt
+            if jwt is None:
+                jwt = parse_claims_response(await self.transport.send(build_claims_request(source)))
+            token = read_source(jwt)
+            verified = await self.verifier.vouches_for(token)
+            found.update(sourced_claims(source, token, verified))
+        return found
 
     async def refresh_token(self, token: Mapping[str, Any] | str) -> Token:
         """Exchange a refresh token for a new token; those who ask at once share one exchange.
@@ -357,17 +422,25 @@ class OAuthClient:
 
     async def _refresh(self, old: Mapping[str, Any], refresh_token: str) -> Token:
         metadata = await self.load_server_metadata()
-        endpoint = self.settings.refresh_token_url or _needed(
+        endpoint = self.settings.refresh_token_url or self._endpoint(
             metadata, "token_endpoint", 'Missing "access_token_url" value'
         )
-        request = build_refresh_request(endpoint, refresh_token, self.settings.refresh_token_params)
+        extra = self.settings.refresh_token_params
+        granted = set(scopes_of(old.get("scope")))
+        if granted and not set(scopes_of(extra.get("scope"))) <= granted:
+            raise ConfigurationError(
+                description="refresh_token_params ask for a scope that the login was not granted; "
+                "a refresh can only ask for less (RFC 6749 section 6).",
+                code="configuration.refresh_scope",
+            )
+        request = build_refresh_request(endpoint, refresh_token, extra)
         response = await self._send_to_token_endpoint("refresh_token", request, metadata)
         answer = parse_token_response(response, self._now(), self._secrets(refresh_token))
         token = merge_refreshed(old, answer)
         if answer.id_token is not None and metadata.issuer is not None:
-            token["userinfo"] = await self._validate_id_token(
-                answer.id_token, access_token=answer.access_token, sub=_sub_of(old)
-            )
+            claims = await self.verifier.id_token(answer.id_token, access_token=answer.access_token)
+            check_refreshed(claims, self._claims_of(old))
+            token["userinfo"] = claims
         self._remember(refresh_token, token)
         if self.settings.update_token is not None:
             await call(
@@ -402,13 +475,96 @@ class OAuthClient:
         if not token:
             raise MissingTokenError(description="There is no token to revoke.")
         metadata = await self.load_server_metadata()
-        endpoint = _needed(
+        endpoint = self._endpoint(
             metadata, "revocation_endpoint", 'Missing "revocation_endpoint" in metadata'
         )
         request = build_revocation_request(endpoint, token, token_type_hint)
         request = await (await self._compliance()).fix_request("revoke_token_request", request)
         response = await self.transport.send(self._client_auth(metadata).authenticate(request))
         check_revocation_response(response)
+
+    # -- the registration of a client that registered itself ----------------------------------
+
+    async def register_itself(
+        self,
+        metadata: Mapping[str, Any],
+        initial_access_token: str | None = None,
+        software_statement: str | None = None,
+    ) -> Registration:
+        """Ask the provider to register this client (RFC 7591 section 3).
+
+        ``metadata``: the client metadata, to which the public parts of ``client_keys`` are added
+        where they name no keys. Returns the answer, which ``adopt_registration`` lets count.
+        """
+        server = await self.load_server_metadata()
+        endpoint = _needed(
+            server, "registration_endpoint", 'Missing "registration_endpoint" in metadata'
+        )
+        if self.settings.keys and not {"jwks", "jwks_uri"} & metadata.keys():
+            jwks = {"keys": [public_jwk(key) for key in self.settings.keys]}
+            metadata = {**metadata, "jwks": jwks}
+        request = build_registration_request(
+            endpoint, metadata, initial_access_token, software_statement
+        )
+        return parse_registration_response(await self.transport.send(request), initial_access_token)
+
+    async def read_registration(self) -> Registration:
+        """Read the client's registration from the provider (RFC 7592 section 2.1).
+
+        Raises ``RegistrationError``, ``ConfigurationError`` where there is none to manage.
+        """
+        return await self._manage("GET", None)
+
+    async def update_registration(self, metadata: Mapping[str, Any]) -> Registration:
+        """Replace the client's metadata at the provider (RFC 7592 section 2.2).
+
+        ``metadata``: all of them, for what is left out is removed. What the provider answers
+        counts from now on. Raises as ``read_registration`` does.
+        """
+        return await self._manage("PUT", {**metadata, "client_id": self.client_id})
+
+    async def delete_registration(self) -> None:
+        """Delete the client at the provider (RFC 7592 section 2.3); raises as the others do."""
+        uri, access_token = self._management()
+        request = build_management_request("DELETE", uri, access_token)
+        check_deletion_response(await self.transport.send(request), access_token)
+        self.registration = None
+
+    async def _manage(self, method: str, metadata: Mapping[str, Any] | None) -> Registration:
+        uri, access_token = self._management()
+        request = build_management_request(method, uri, access_token, metadata)
+        answer = parse_registration_response(await self.transport.send(request), access_token)
+        self.adopt_registration(answer)
+        return answer
+
+    def adopt_registration(self, registration: Registration) -> None:
+        """Let what the provider answered to a registration count from now on."""
+        if self.registration is not None:  # the provider need not repeat what did not change
+            registration = replace(
+                registration,
+                client_secret=registration.client_secret or self.registration.client_secret,
+                registration_access_token=registration.registration_access_token
+                or self.registration.registration_access_token,
+                registration_client_uri=registration.registration_client_uri
+                or self.registration.registration_client_uri,
+            )
+        self.registration = registration
+        self.settings = self.settings.registered_as(registration)
+        self.verifier = TokenVerifier(self.settings, self.provider, self._clock)
+
+    def _management(self) -> tuple[str, str]:
+        found = self.registration
+        if (
+            found is None
+            or not found.registration_client_uri
+            or not found.registration_access_token
+        ):
+            raise ConfigurationError(
+                description="This client has no registration that it may manage: the provider "
+                "gave no registration_client_uri and registration_access_token.",
+                code="configuration.registration",
+            )
+        return found.registration_client_uri, found.registration_access_token.reveal()
 
     # -- logout ------------------------------------------------------------------------------
 
@@ -443,7 +599,7 @@ class OAuthClient:
                 client_id = client_id or self.client_id
         url = build_logout_url(
             endpoint,
-            id_token_hint=id_token_hint,
+            id_token_hint=id_token_hint and self.verifier.hint(id_token_hint),
             post_logout_redirect_uri=post_logout_redirect_uri,
             state=state,
             client_id=client_id,
@@ -591,58 +747,49 @@ class OAuthClient:
 
     def _client_auth(self, metadata: ServerMetadata) -> ClientAuth:
         announced = metadata.announced("token_endpoint_auth_methods_supported")
-        if self._auth is None or self._auth[0] != announced:
-            method = select_client_auth(
-                self.settings.token_endpoint_auth_method,
-                announced,
+        algs = metadata.announced("token_endpoint_auth_signing_alg_values_supported")
+        settings = self.settings
+        if self._auth is None or self._auth[0] != (settings, announced, algs):
+            credentials = Credentials(
                 self.client_id,
-                self.settings.client_secret,
-                self.settings.client_auth_methods,
+                settings.client_secret,
+                settings.registered.get("token_endpoint_auth_method"),
+                settings.keys,
+                settings.registered.get("token_endpoint_auth_signing_alg"),
+                settings.token_endpoint_auth_audience or metadata.issuer,
+                settings.client_auth_methods,
             )
-            self._auth = (announced, method)
+            method = select_client_auth(credentials, announced, algs, self._clock)
+            self._auth = ((settings, announced, algs), method)
         return self._auth[1]
+
+    def _endpoint(self, metadata: ServerMetadata, name: str, missing: str) -> str:
+        return _needed(metadata, name, missing, mtls=self.settings.uses_mtls)
+
+    def _claims_of(self, token: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The claims of the login a token comes from, as far as they are at hand."""
+        claims = token.get("userinfo")
+        if isinstance(claims, Mapping):
+            return claims
+        id_token = token.get("id_token")
+        return self.verifier.read(id_token).claims if isinstance(id_token, str) else {}
+
+    def _sub_of(self, token: Mapping[str, Any]) -> str | None:
+        return text(self._claims_of(token).get("sub"))
 
     def _secrets(self, *more: str | None) -> list[str]:
         secret = self.settings.client_secret
         return [s for s in (secret.reveal() if secret else None, *more) if s]
 
-    def _issuer(self, metadata: ServerMetadata) -> str:
-        if metadata.issuer is None:
-            raise ConfigurationError(
-                description='Missing "issuer" value: an ID Token can\'t be checked without it. '
-                "Set server_metadata_url or issuer.",
-                code="configuration.issuer",
-            )
-        url = self.settings.server_metadata_url
-        if url is not None and "issuer" not in self.settings.metadata and not issuers_of(url):
-            raise ConfigurationError(
-                description="The issuer can't be told from server_metadata_url, which does not "
-                "end with /.well-known/openid-configuration. Pass issuer= to register() as well.",
-                code="configuration.issuer_unknown",
-            )
-        return metadata.issuer
-
     def _now(self) -> int:
         return int(self._clock())
 
 
-def _needed(metadata: ServerMetadata, name: str, missing: str) -> str:
-    url = metadata.endpoint(name)
+def _needed(metadata: ServerMetadata, name: str, missing: str, *, mtls: bool = False) -> str:
+    url = metadata.endpoint(name, mtls=mtls)
     if url is None:
         raise ConfigurationError(
             description=f"{missing}: set it, or server_metadata_url, in register().",
             code=f"configuration.{name}",
         )
     return url
-
-
-def _sub_of(token: Mapping[str, Any]) -> str | None:
-    """The person a token was issued for, as far as the ID Token of its login tells."""
-    claims = token.get("userinfo")
-    if isinstance(claims, Mapping) and isinstance(claims.get("sub"), str):
-        return str(claims["sub"])
-    id_token = token.get("id_token")
-    if not isinstance(id_token, str):
-        return None
-    sub = read_id_token(id_token).claims.get("sub")
-    return sub if isinstance(sub, str) else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from types import MappingProxyType, SimpleNamespace
 from typing import Any
@@ -11,19 +11,35 @@ from typing import Any
 from reliant.errors import ConfigurationError
 from reliant.http.transport import CLIENT_OPTIONS
 from reliant.protocol.client_auth import ClientAuth
+from reliant.protocol.jose import Key, import_private_keys
 from reliant.protocol.messages import HttpRequest
-from reliant.protocol.metadata import ARRAY_MEMBERS, JSON_MEMBERS, METADATA_MEMBERS
+from reliant.protocol.metadata import (
+    ARRAY_MEMBERS,
+    JSON_MEMBERS,
+    METADATA_MEMBERS,
+    metadata_urls,
+)
+from reliant.protocol.registration import Registration
 from reliant.protocol.values import Secret
 
-__all__ = ["JSON_SETTINGS", "SETTINGS", "ClientSettings", "CustomAuth"]
+__all__ = ["JSON_SETTINGS", "REGISTERED", "SETTINGS", "ClientSettings", "CustomAuth"]
 
 _URLS = ("access_token_url", "api_base_url", "authorize_url", "refresh_token_url",
          "server_metadata_url")  # fmt: skip
 _MAPPINGS = ("access_token_params", "authorize_params", "client_kwargs", "refresh_token_params")
-_HOOKS = ("compliance_fix", "fetch_token", "update_token")
-_OTHERS = ("client_auth_methods", "client_id", "client_secret", "id_token_signed_response_alg",
-           "token_endpoint_auth_method", "user_agent")  # fmt: skip
-SETTINGS = frozenset((*_URLS, *_MAPPINGS, *_HOOKS, *_OTHERS, *METADATA_MEMBERS))
+_HOOKS = ("compliance_fix", "fetch_token", "on_logout", "update_token")
+_OTHERS = ("client_auth_methods", "client_id", "client_keys", "client_secret",
+           "request_object", "request_uri_base", "response_mode", "response_type",
+           "token_endpoint_auth_audience", "user_agent")  # fmt: skip
+# Client metadata (OIDC Registration section 2) that decide how messages look.
+REGISTERED = (
+    "id_token_encrypted_response_alg", "id_token_encrypted_response_enc",
+    "id_token_signed_response_alg", "request_object_encryption_alg",
+    "request_object_encryption_enc", "request_object_signing_alg", "token_endpoint_auth_method",
+    "token_endpoint_auth_signing_alg", "userinfo_encrypted_response_alg",
+    "userinfo_encrypted_response_enc", "userinfo_signed_response_alg",
+)  # fmt: skip
+SETTINGS = frozenset((*_URLS, *_MAPPINGS, *_HOOKS, *_OTHERS, *REGISTERED, *METADATA_MEMBERS))
 JSON_SETTINGS = frozenset((*_MAPPINGS, *JSON_MEMBERS))  # those that are not text
 
 # What client_kwargs may hold besides the HTTP client's options; the second row are parameters of
@@ -46,7 +62,9 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 class ClientSettings:
     """The settings of one registered client.
 
-    ``metadata``: the members of the provider's metadata that the app set itself.
+    ``metadata``: the members of the provider's metadata that the app set itself; ``registered``:
+    the client metadata that it is registered with, as far as they matter here; ``keys``: its
+    private keys; ``request_object``: "value" or "uri" where requests travel as JWTs.
     """
 
     name: str
@@ -59,9 +77,12 @@ class ClientSettings:
     access_token_params: Mapping[str, Any] = field(default_factory=dict, repr=False)
     refresh_token_params: Mapping[str, Any] = field(default_factory=dict, repr=False)
     authorize_params: Mapping[str, Any] = field(default_factory=dict)
-    token_endpoint_auth_method: str | None = None
     token_placement: str = "header"
-    id_token_signed_response_alg: str | None = None
+    token_endpoint_auth_audience: str | None = None
+    request_object: str | None = None
+    request_uri_base: str | None = None
+    registered: Mapping[str, str] = field(default_factory=dict)
+    keys: tuple[Key, ...] = field(default=(), repr=False)
     user_agent: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict, repr=False)  # jwks may hold secrets
     http_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
@@ -69,6 +90,38 @@ class ClientSettings:
     fetch_token: Callable[..., Any] | None = None
     update_token: Callable[..., Any] | None = None
     compliance_fix: Callable[..., Any] | None = None
+    on_logout: Callable[..., Any] | None = None
+
+    @property
+    def id(self) -> str:
+        """The client identifier; raises ``ConfigurationError`` where none was given."""
+        if not self.client_id:
+            raise _error("client_id", 'Missing "client_id" value: pass client_id= to register().')
+        return self.client_id
+
+    @property
+    def uses_mtls(self) -> bool:
+        """Whether a client certificate proves who the client is (RFC 8705)."""
+        method = self.registered.get("token_endpoint_auth_method", "")
+        return method.endswith("tls_client_auth")
+
+    @property
+    def metadata_urls(self) -> tuple[str, ...]:
+        """Where the provider's metadata may be: as set, or told by an issuer that stands alone."""
+        if self.server_metadata_url is not None:
+            return (self.server_metadata_url,)
+        return metadata_urls(self.metadata["issuer"]) if self.metadata.keys() == {"issuer"} else ()
+
+    def registered_as(self, registration: Registration) -> ClientSettings:
+        """These settings with what the provider answered to a registration, which counts more."""
+        answered = registration.metadata
+        registered = {key: answered[key] for key in REGISTERED if answered.get(key) is not None}
+        return replace(
+            self,
+            client_id=registration.client_id,
+            client_secret=registration.client_secret,
+            registered={**self.registered, **registered},
+        )
 
     @classmethod
     def read(cls, name: str, given: Mapping[str, Any]) -> ClientSettings:
@@ -95,8 +148,18 @@ class ClientSettings:
         jwks = given.get("jwks")
         if jwks is not None and not isinstance(jwks, Mapping):
             raise _error("type", 'The setting "jwks" must be a mapping with "keys".')
+        if given.get("request_object") not in (None, "value", "uri"):
+            raise _error("request_object", 'request_object is "value" or "uri".')
         secret = given.get("client_secret")
         request_defaults = {key: kwargs[key] for key in _REQUEST_KWARGS if key in kwargs}
+        for key in ("response_type", "response_mode"):
+            if key in given:
+                request_defaults[key] = given[key]
+        registered = {key: given[key] for key in REGISTERED if key in given}
+        if "token_endpoint_auth_method" in kwargs:
+            registered.setdefault(
+                "token_endpoint_auth_method", kwargs["token_endpoint_auth_method"]
+            )
         return cls(
             name=name,
             client_id=_optional_text(given.get("client_id")),
@@ -108,10 +171,12 @@ class ClientSettings:
             access_token_params=given.get("access_token_params", _NOTHING),
             refresh_token_params=given.get("refresh_token_params", _NOTHING),
             authorize_params={**request_defaults, **given.get("authorize_params", _NOTHING)},
-            token_endpoint_auth_method=given.get("token_endpoint_auth_method")
-            or kwargs.get("token_endpoint_auth_method"),
             token_placement=kwargs.get("token_placement", "header"),
-            id_token_signed_response_alg=given.get("id_token_signed_response_alg"),
+            token_endpoint_auth_audience=given.get("token_endpoint_auth_audience"),
+            request_object=given.get("request_object"),
+            request_uri_base=_optional_text(given.get("request_uri_base")),
+            registered=registered,
+            keys=_client_keys(given.get("client_keys")),
             user_agent=given.get("user_agent"),
             metadata=_metadata(given),
             http_options={key: kwargs[key] for key in kwargs if key in CLIENT_OPTIONS},
@@ -161,6 +226,16 @@ def _auth_methods(given: Mapping[str, Any]) -> Mapping[str, ClientAuth]:
             )
         found[method.name] = method
     return found
+
+
+def _client_keys(value: Any) -> tuple[Key, ...]:
+    if value is None:
+        return ()
+    try:
+        return import_private_keys(value)
+    except (ValueError, TypeError) as exc:
+        raise _error("client_keys", "client_keys must be private keys: PEM text, a JWK, a JWK Set "
+                     "or a list of these.") from exc  # fmt: skip
 
 
 def _metadata(given: Mapping[str, Any]) -> dict[str, Any]:

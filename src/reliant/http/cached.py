@@ -13,7 +13,7 @@ from reliant.http.single_flight import SingleFlight
 
 __all__ = ["COOLDOWN", "Cached", "lifetime_of"]
 
-log = logging.getLogger("reliant")
+log: logging.Logger = logging.getLogger("reliant")
 
 DEFAULT_TTL, MIN_TTL, MAX_TTL = 3600, 60, 24 * 3600  # seconds
 STALE_FOR = 24 * 3600  # seconds a document may be served past its time while fetches fail

@@ -19,15 +19,16 @@ __all__ = ["OpenIDProvider"]
 class OpenIDProvider:
     """Metadata and keys of one provider.
 
-    ``settings``: the metadata members the app set, which win over discovery; ``url``: the address
-    of the metadata document, or None; ``openid``: whether logins ask for an ID Token.
+    ``settings``: the metadata members the app set, which win over discovery; ``urls``: the
+    addresses the metadata document may have, tried in turn; ``openid``: whether logins ask for an
+    ID Token.
     """
 
     def __init__(
         self,
         transport: Transport,
         settings: Mapping[str, Any],
-        url: str | None,
+        urls: tuple[str, ...],
         openid: bool,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -36,7 +37,7 @@ class OpenIDProvider:
         self._openid = openid
         self._clock = clock
         self._static = ServerMetadata(settings)
-        self._metadata = Cached(self._metadata_fetcher(url), clock) if url is not None else None
+        self._metadata = Cached(self._metadata_fetcher(urls), clock) if urls else None
         self._keys: Cached[JwkSet] | None = None
         self._keys_url: str | None = None
         own = settings.get("jwks")
@@ -79,9 +80,14 @@ class OpenIDProvider:
         renewed = await cached.renew(keys)
         return renewed is not keys and works(renewed.keys)
 
-    def _metadata_fetcher(self, url: str) -> Callable[[], Awaitable[tuple[ServerMetadata, float]]]:
+    def _metadata_fetcher(
+        self, urls: tuple[str, ...]
+    ) -> Callable[[], Awaitable[tuple[ServerMetadata, float]]]:
         async def fetch() -> tuple[ServerMetadata, float]:
-            response = await self._transport.send(build_metadata_request(url))
+            for url in urls:
+                response = await self._transport.send(build_metadata_request(url))
+                if response.status != 404 or url == urls[-1]:
+                    break
             document = parse_server_metadata(
                 response, url, self._settings.get("issuer"), self._openid
             )

@@ -112,7 +112,8 @@ class HttpTransport:
 
     def _new_client(self) -> httpx2.AsyncClient:
         options = dict(self._options)
-        if options.get("transport") is None:
+        # A client's own certificate goes into the context, so one with it must not be shared.
+        if options.get("transport") is None and options.get("cert") is None:
             options.setdefault("verify", _tls_context())
         options.setdefault("timeout", TIMEOUT)
         headers = httpx2.Headers({"user-agent": self._user_agent})

@@ -1,0 +1,53 @@
+"""Texts to be fetched once, by a reference that can't be guessed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from reliant.protocol.values import random_token
+from reliant.storage.calls import call
+
+__all__ = ["References"]
+
+MAX_KEPT = 10_000
+
+
+class References:
+    """Keeps texts for a short while: in this process, or for all workers in ``cache``.
+
+    ``lifetime``: seconds; ``cache``: ``get``, ``set`` and ``delete`` as everywhere.
+    """
+
+    def __init__(
+        self, lifetime: int = 60, cache: Any = None, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._lifetime = lifetime
+        self._cache = cache
+        self._clock = clock
+        self._kept: dict[str, tuple[float, str]] = {}
+
+    async def keep(self, text: str) -> str:
+        """Keep ``text`` and return its reference."""
+        reference = random_token(24)
+        if self._cache is not None:
+            await call(self._cache.set, f"_reference_{reference}", text, self._lifetime)
+            return reference
+        now = self._clock()
+        for old, (end, _) in list(self._kept.items()):
+            if end > now and len(self._kept) < MAX_KEPT:
+                break
+            del self._kept[old]
+        self._kept[reference] = (now + self._lifetime, text)
+        return reference
+
+    async def take(self, reference: str) -> str | None:
+        """The text of a reference, once; None where there is none or its time is over."""
+        if self._cache is not None:
+            key = f"_reference_{reference}"
+            text = await call(self._cache.get, key)
+            await call(self._cache.delete, key)
+            return text.decode() if isinstance(text, bytes) else text
+        end, text = self._kept.pop(reference, (0.0, ""))
+        return text if end > self._clock() else None
