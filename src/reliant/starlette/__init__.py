@@ -3,5 +3,6 @@
 from reliant.errors import OAuthError
 from reliant.starlette.client import StarletteClient
 from reliant.starlette.oauth import OAuth
+from reliant.starlette.routes import LogoutEvent
 
-__all__ = ["OAuth", "OAuthError", "StarletteClient"]
+__all__ = ["LogoutEvent", "OAuth", "OAuthError", "StarletteClient"]

@@ -10,22 +10,33 @@ from typing import Any
 import httpx2
 from starlette.requests import Request
 from starlette.responses import RedirectResponse
+from starlette.routing import Route
 
-from reliant.client.hooks import call
 from reliant.client.oauth_client import OAuthClient
 from reliant.client.settings import ClientSettings
-from reliant.errors import ConfigurationError, OAuthError, StateError, printable
+from reliant.errors import (
+    ConfigurationError,
+    FragmentAnswer,
+    OAuthError,
+    StateError,
+    printable,
+)
+from reliant.protocol.authorization import scopes_of
 from reliant.protocol.claims import UserInfo
 from reliant.protocol.id_token import MAX_LEEWAY
 from reliant.protocol.token_endpoint import Token
 from reliant.protocol.transaction import LoginTransaction, LogoutTransaction
 from reliant.protocol.values import is_local_path
 from reliant.starlette.requests import callback_parameters, origin_of_request, query_parameters
+from reliant.starlette.routes import client_routes
 from reliant.starlette.transactions import Read, T, TransactionStore
+from reliant.storage.calls import call
+from reliant.storage.references import References
+from reliant.storage.replay import ReplayGuard
 
 __all__ = ["StarletteClient"]
 
-log = logging.getLogger("reliant")
+log: logging.Logger = logging.getLogger("reliant")
 
 _FOR_ONE = {"cache-control": "no-store"}  # a login that a cache hands to others is everyone's
 
@@ -34,14 +45,21 @@ class StarletteClient(OAuthClient):
     """A client registered at one provider; ``oauth.register`` makes it.
 
     ``settings``: what was registered; ``transactions``: where logins in progress are kept;
-    ``form_post``: whether ``transactions`` survive a POST from the provider's site.
+    ``form_post``: whether ``transactions`` survive a POST from the provider's site; ``cache``:
+    shared by all workers, or None.
     """
 
     def __init__(
-        self, settings: ClientSettings, transactions: TransactionStore, form_post: bool
+        self,
+        settings: ClientSettings,
+        transactions: TransactionStore,
+        form_post: bool,
+        cache: Any = None,
     ) -> None:
         super().__init__(settings)
         self._transactions = transactions
+        self.request_objects: References = References(cache=cache)
+        self.replay_guard: ReplayGuard = ReplayGuard(cache)
         self._form_post = form_post
         self._check_response_mode(settings.authorize_params)
         self.login_path: str | None = None  # where a login began last: the "try again" link
@@ -131,6 +149,11 @@ class StarletteClient(OAuthClient):
         _check_request(request)
         with self._logged("login"):
             parameters = await callback_parameters(request)
+            posted = request.scope.get("method") == "POST"  # by the page, so there is no more
+            if not parameters and not posted and self._answers_in_fragment():
+                raise FragmentAnswer(
+                    description="The answer is in the fragment of the callback's URL."
+                )
             transaction = await self._take(request, parameters, LoginTransaction.from_record)
             uri = transaction.redirect_uri
             if uri is not None and uri.startswith("/"):
@@ -191,6 +214,16 @@ class StarletteClient(OAuthClient):
             parameters = query_parameters(request)
             logout = await self._take(request, parameters, LogoutTransaction.from_record)
             return {"post_logout_redirect_uri": logout.post_logout_redirect_uri}
+
+    def routes(self, redirect_uri: Any = None) -> list[Route]:
+        """Routes for what the provider and its pages send on their own, for a ``Mount``.
+
+        ``/jwks.json``, ``/request-objects/{reference}``, ``/backchannel-logout``,
+        ``/frontchannel-logout``, ``/check-session`` and, with ``redirect_uri``,
+        ``/initiate-login``. ``redirect_uri``: the callback of the logins begun there: a URL, or a
+        function of the request that returns one.
+        """
+        return client_routes(self, redirect_uri)
 
     # -- API calls ---------------------------------------------------------------------------
 
@@ -360,6 +393,12 @@ class StarletteClient(OAuthClient):
             token = await call(self.settings.fetch_token, request)
         return token
 
+    def _answers_in_fragment(self) -> bool:
+        params = self.settings.authorize_params
+        front_channel = "id_token" in scopes_of(params.get("response_type"))
+        default = "fragment" if front_channel else "query"
+        return bool(params.get("response_mode", default) == "fragment")
+
     def _remember_path(self, request: Request) -> None:
         path, method = request.scope.get("path"), request.scope.get("method", "GET")
         # Others will see the link, and a parameter in the path (/invite/abc/login) may be one
@@ -370,9 +409,9 @@ class StarletteClient(OAuthClient):
 
     def _check_response_mode(self, params: Mapping[str, Any]) -> None:
         mode = params.get("response_mode")
-        if mode not in (None, "query", "form_post"):
+        if mode not in (None, "query", "fragment", "form_post"):
             raise ConfigurationError(
-                description="response_mode is query or form_post.",
+                description="response_mode is query, fragment or form_post.",
                 code="configuration.response_mode",
             )
         if mode == "form_post" and not self._form_post:
@@ -386,6 +425,8 @@ class StarletteClient(OAuthClient):
     def _logged(self, what: str) -> Iterator[None]:
         try:
             yield
+        except FragmentAnswer:
+            raise  # the login goes on
         except OAuthError as exc:
             log.warning(
                 "%s at %r failed: code=%s error=%s: %s",

@@ -15,16 +15,24 @@ from starlette.datastructures import Secret
 from starlette.requests import Request
 from starlette.responses import Response
 
-from reliant.client.settings import JSON_SETTINGS, SETTINGS, ClientSettings
-from reliant.errors import ConfigurationError, OAuthError, printable
+from reliant import __version__
+from reliant.client.settings import JSON_SETTINGS, REGISTERED, SETTINGS, ClientSettings
+from reliant.errors import ConfigurationError, FragmentAnswer, OAuthError, printable
+from reliant.http.transport import HttpTransport
 from reliant.protocol.transaction import LOGIN_LIFETIME
+from reliant.protocol.webfinger import (
+    build_webfinger_request,
+    normalize_identifier,
+    parse_webfinger_response,
+)
 from reliant.starlette.client import StarletteClient
 from reliant.starlette.error_page import error_response
+from reliant.starlette.pages import fragment_page
 from reliant.starlette.transactions import CacheStore, CookieStore, SessionStore, TransactionStore
 
 __all__ = ["OAuth"]
 
-log = logging.getLogger("reliant")
+log: logging.Logger = logging.getLogger("reliant")
 
 
 class OAuth:
@@ -35,7 +43,8 @@ class OAuth:
     ``get(key)``, ``set(key, value, seconds)`` and ``delete(key)`` that keeps logins in progress;
     ``fetch_token``, ``update_token``: hooks for all clients, called with the client's name first;
     ``secret_key``: keeps logins in progress in encrypted cookies instead of a session; a list
-    accepts old keys after the newest; ``login_lifetime``: seconds a login may take.
+    accepts old keys after the newest; ``login_lifetime``: seconds a login may take;
+    ``on_logout``: a hook called with a ``LogoutEvent`` when a provider tells of a logout.
     """
 
     def __init__(
@@ -47,6 +56,7 @@ class OAuth:
         *,
         secret_key: str | bytes | Secret | Sequence[str | bytes | Secret] | None = None,
         login_lifetime: int = LOGIN_LIFETIME,
+        on_logout: Callable[..., Any] | None = None,
     ) -> None:
         if config is not None and not callable(getattr(config, "get", None)):
             raise _error("type", "config is Starlette's Config, a mapping, or an object with get; "
@@ -56,6 +66,8 @@ class OAuth:
         self._config = config
         self._fetch_token = fetch_token
         self._update_token = update_token
+        self._on_logout = on_logout
+        self._cache = cache
         self._form_post = secret_key is not None
         self._transactions = _transaction_store(secret_key, cache, login_lifetime)
 
@@ -69,25 +81,56 @@ class OAuth:
         Raises ``ConfigurationError``: ``configuration.unknown_setting``, ``.name_taken`` and
         others, with the setting's name.
         """
-        if not name or name.startswith("_") or hasattr(type(self), name):
-            raise _error("name", f"{name!r} can't be a client's name: OAuth needs it for itself.")
-        if name in self._clients and not replace:
-            raise _error("name_taken", f"There is a client {name!r} already; pass replace=True to "
-                         "take its place.")  # fmt: skip
-        merged = _merge(settings, self._from_config(name), overwrite)
-        for hook, shared in (
-            ("fetch_token", self._fetch_token),
-            ("update_token", self._update_token),
-        ):
-            if merged.get(hook) is None and shared is not None:
-                merged[hook] = partial(shared, name)
-        client = StarletteClient(
-            ClientSettings.read(name, merged), self._transactions, self._form_post
+        return self._install(
+            name,
+            self._new_client(name, replace, _merge(settings, self._from_config(name), overwrite)),
         )
-        if name in self._clients:
-            self.unregister(name)
-        self._clients[name] = client
-        return client
+
+    async def register_dynamically(
+        self,
+        name: str,
+        issuer: str,
+        metadata: Mapping[str, Any],
+        *,
+        initial_access_token: str | None = None,
+        software_statement: str | None = None,
+        replace: bool = False,
+        **settings: Any,
+    ) -> StarletteClient:
+        """Register this app at a provider, and the client it then is here (RFC 7591).
+
+        ``issuer``: the provider; ``metadata``: the client metadata to ask for, ``redirect_uris``
+        at the least; with ``client_keys`` among the ``settings`` their public parts go along.
+        What the provider answers counts, and stands in ``client.registration``. Raises
+        ``RegistrationError``, ``MetadataError``, ``ProviderError`` or ``ConfigurationError``.
+        """
+        asked = {key: metadata[key] for key in REGISTERED if key in metadata}
+        client = self._new_client(name, replace, {**asked, **settings, "issuer": issuer})
+        try:
+            registration = await client.register_itself(
+                metadata, initial_access_token, software_statement
+            )
+        except OAuthError:
+            await client.transport.aclose()
+            raise
+        client.adopt_registration(registration)
+        return self._install(name, client)
+
+    async def find_issuer(self, identifier: str, **client_kwargs: Any) -> str:
+        """Ask an account's site for its OpenID provider (WebFinger, OIDC Discovery section 2).
+
+        ``identifier``: what the person typed: ``you@example.org``, an ``acct:`` URI or an https
+        address; ``client_kwargs``: options of the HTTP client. Returns the issuer, for
+        ``register`` or ``register_dynamically``. Raises ``MetadataError`` or ``ProviderError``.
+        """
+        resource, host = normalize_identifier(identifier)
+        transport = HttpTransport(client_kwargs, f"Reliant/{__version__}")
+        try:
+            return parse_webfinger_response(
+                await transport.send(build_webfinger_request(resource, host))
+            )
+        finally:
+            await transport.aclose()
 
     def unregister(self, name: str) -> None:
         """Forget a client; raises ``ConfigurationError`` where there is none of that name."""
@@ -105,6 +148,30 @@ class OAuth:
         if client is None:
             raise AttributeError(f"No client is registered as {name!r}")
         return client  # type: ignore[no-any-return]
+
+    def _new_client(self, name: str, replace: bool, settings: Mapping[str, Any]) -> StarletteClient:
+        if not name or name.startswith("_") or hasattr(type(self), name):
+            raise _error("name", f"{name!r} can't be a client's name: OAuth needs it for itself.")
+        if name in self._clients and not replace:
+            raise _error("name_taken", f"There is a client {name!r} already; pass replace=True to "
+                         "take its place.")  # fmt: skip
+        merged = dict(settings)
+        for hook, shared in (
+            ("fetch_token", self._fetch_token),
+            ("update_token", self._update_token),
+        ):
+            if merged.get(hook) is None and shared is not None:
+                merged[hook] = partial(shared, name)
+        merged.setdefault("on_logout", self._on_logout)
+        return StarletteClient(
+            ClientSettings.read(name, merged), self._transactions, self._form_post, self._cache
+        )
+
+    def _install(self, name: str, client: StarletteClient) -> StarletteClient:
+        if name in self._clients:
+            self.unregister(name)
+        self._clients[name] = client
+        return client
 
     # -- life --------------------------------------------------------------------------------
 
@@ -137,6 +204,8 @@ class OAuth:
         A page with a "try again" link for browsers, JSON for fetch clients. What they don't get to
         see is in the log.
         """
+        if isinstance(exc, FragmentAnswer):
+            return fragment_page()
         if not isinstance(exc, OAuthError):
             raise exc
         if exc.client_name is None:  # a login or logout has logged its failure itself

@@ -16,12 +16,12 @@ from urllib.parse import quote
 
 from starlette.requests import Request
 
-from reliant.client.hooks import call
 from reliant.errors import ConfigurationError, StateError
 from reliant.protocol.transaction import LoginTransaction, LogoutTransaction
 from reliant.protocol.values import is_loopback, s256
 from reliant.starlette.cookies import clear_cookie, host_cookie
 from reliant.starlette.requests import cookies_of, header_of, host_of, origin_of_request
+from reliant.storage.calls import call
 from reliant.storage.sealed import Sealer
 
 __all__ = ["CacheStore", "CookieStore", "Read", "SessionStore", "TransactionStore"]
