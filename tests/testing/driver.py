@@ -11,7 +11,7 @@ import httpx2
 
 from reliant.testing import Browser, Callback, FakeProvider
 
-VERIFIER = "a-code-verifier-of-at-least-forty-three-characters"
+VERIFIER = "Zk3vPq8sT1xYb7LmWc0RnHf5uJd2GiEaKo9-VtNw4_zQ"
 CHALLENGE = (
     base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).rstrip(b"=").decode()
 )

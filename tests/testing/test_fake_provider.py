@@ -94,8 +94,8 @@ def test_it_also_serves_synchronous_tests() -> None:
 
 def test_a_second_provider_costs_next_to_nothing() -> None:
     FakeProvider()
-    before = time.perf_counter()
+    before = time.process_time()
     for _ in range(20):
         FakeProvider()
     # About 0.2 ms each on a small machine; making an RSA key would cost a hundred times that.
-    assert (time.perf_counter() - before) / 20 < 0.005
+    assert (time.process_time() - before) / 20 < 0.005

@@ -10,7 +10,7 @@ import pytest
 
 from reliant.protocol import jose
 from reliant.testing import Behaviour, Callback, Client, FakeProvider
-from tests.testing.driver import REDIRECT_URI, Driver
+from tests.testing.driver import REDIRECT_URI, VERIFIER, Driver
 
 pytestmark = pytest.mark.anyio
 
@@ -371,12 +371,11 @@ async def _verified(driver: Driver, id_token: str) -> jose.Jws:
 
 
 def _grant(callback: Callback) -> dict[str, str | None]:
-    verifier = "a-code-verifier-of-at-least-forty-three-characters"
     return {
         "grant_type": "authorization_code",
         "code": callback.params["code"],
         "redirect_uri": REDIRECT_URI,
-        "code_verifier": verifier,
+        "code_verifier": VERIFIER,
     }
 
 

@@ -7,10 +7,11 @@
 It can also get things wrong on purpose; ``FAULTS`` lists how.
 """
 
+from reliant.testing.behaviour import Behaviour
 from reliant.testing.browser import Browser, Callback, ProviderRefused
 from reliant.testing.faults import FAULTS, REMOVE, append, extra, from_now, repeat
 from reliant.testing.messages import ReceivedRequest
-from reliant.testing.model import Behaviour, Client
+from reliant.testing.model import Client, LogoutCall
 from reliant.testing.provider import FakeProvider
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Callback",
     "Client",
     "FakeProvider",
+    "LogoutCall",
     "ProviderRefused",
     "ReceivedRequest",
     "append",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from urllib.parse import urlsplit
 
@@ -14,47 +14,65 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from reliant.testing import back_channel, front_channel, pages
+from reliant.testing import (
+    back_channel,
+    front_channel,
+    logout,
+    pages,
+    registration,
+    session_management,
+    userinfo,
+    webfinger,
+)
 from reliant.testing.faults import REMOVE, Faults
 from reliant.testing.messages import ReceivedRequest, Refusal, receive
 from reliant.testing.model import Model
+from reliant.testing.outbound import load_client_keys
 
 __all__ = ["build_app"]
 
-Handler = Callable[[Model, ReceivedRequest], Response]
+Handler = Callable[[Model, ReceivedRequest], Response | Awaitable[Response]]
 
 # path below the issuer, endpoint (as faults and the log name it), methods, what answers
 _ROUTES: tuple[tuple[str, str, tuple[str, ...], Handler], ...] = (
     (".well-known/openid-configuration", "discovery", ("GET",), back_channel.discovery),
-    ("jwks", "jwks", ("GET",), back_channel.jwks),
+    ("jwks{suffix:path}", "jwks", ("GET",), back_channel.jwks),
     ("authorize", "authorize", ("GET", "POST"), front_channel.authorize),
     ("login", "login", ("POST",), front_channel.login),
     ("token", "token", ("POST",), back_channel.token),
-    ("userinfo", "userinfo", ("GET", "POST"), back_channel.userinfo),
+    ("userinfo", "userinfo", ("GET", "POST"), userinfo.userinfo),
+    ("claims", "claims", ("GET", "POST"), userinfo.distributed),
+    ("mtls/token", "mtls_token", ("POST",), back_channel.token),
+    ("mtls/userinfo", "mtls_userinfo", ("GET", "POST"), userinfo.userinfo),
     ("revoke", "revoke", ("POST",), back_channel.revoke),
-    ("end-session", "end_session", ("GET", "POST"), front_channel.end_session),
-    ("end-session/confirm", "confirm", ("POST",), front_channel.end_session_confirmed),
+    ("register", "register", ("POST",), registration.register),
+    ("register/{handle}", "register", ("GET", "PUT", "DELETE"), registration.manage),
+    ("check-session", "check_session", ("GET",), session_management.check_session_iframe),
+    ("end-session", "end_session", ("GET", "POST"), logout.end_session),
+    ("end-session/confirm", "confirm", ("POST",), logout.end_session_confirmed),
 )
 _FOR_BROWSERS = (
     front_channel.authorize,
     front_channel.login,
-    front_channel.end_session,
-    front_channel.end_session_confirmed,
+    logout.end_session,
+    logout.end_session_confirmed,
 )
+_NEEDS_CLIENT_KEYS = ("authorize", "login", "token", "userinfo")
 
 
 def build_app(model: Model) -> Starlette:
     """Build the application that serves ``model`` below the path of its issuer."""
-    return Starlette(
-        routes=[
-            Route(
-                urlsplit(model.url(path)).path,
-                partial(_serve, model, endpoint, handler),
-                methods=list(methods),
-            )
-            for path, endpoint, methods, handler in _ROUTES
-        ]
-    )
+    routes = [
+        Route(
+            urlsplit(model.url(path)).path,
+            partial(_serve, model, endpoint, handler),
+            methods=list(methods),
+        )
+        for path, endpoint, methods, handler in _ROUTES
+    ]
+    # An account belongs to a host, so this one lies at the root (RFC 7033 section 10.1).
+    find = partial(_serve, model, "webfinger", webfinger.webfinger)
+    return Starlette(routes=[*routes, Route("/.well-known/webfinger", find)])
 
 
 async def _serve(model: Model, endpoint: str, handler: Handler, request: Request) -> Response:
@@ -66,15 +84,18 @@ async def _serve(model: Model, endpoint: str, handler: Handler, request: Request
     if faults.take(f"{endpoint}.reset"):
         return _Dropped()
     status = faults.take(f"{endpoint}.status")
-    response = _instead(faults, endpoint, status) or _answered(model, handler, received)
+    response = _instead(faults, endpoint, status) or await _answered(model, handler, received)
     if status is not None:
         response.status_code = status
     return _altered(faults, endpoint, response)
 
 
-def _answered(model: Model, handler: Handler, received: ReceivedRequest) -> Response:
+async def _answered(model: Model, handler: Handler, received: ReceivedRequest) -> Response:
     try:
-        return handler(model, received)
+        if received.endpoint in _NEEDS_CLIENT_KEYS:
+            await load_client_keys(model)
+        answer = handler(model, received)
+        return answer if isinstance(answer, Response) else await answer
     except Refusal as refusal:
         if handler in _FOR_BROWSERS:
             return pages.message("That did not work", str(refusal), refusal.status)

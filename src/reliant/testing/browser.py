@@ -18,7 +18,8 @@ class ProviderRefused(AssertionError):
     """
 
     def __init__(self, status: int, page: str) -> None:
-        self.status, self.page = status, page
+        self.status: int = status
+        self.page: str = page
         super().__init__(f"the provider answered {status}: {' '.join(_Page(page).text.split())}")
 
 
@@ -42,17 +43,22 @@ class Callback:
     @property
     def params(self) -> dict[str, str]:
         """The parameters of the response, wherever they travel."""
-        return dict(parse_qsl(urlsplit(self.url).query)) if self.form is None else self.form
+        if self.form is not None:
+            return self.form
+        parts = urlsplit(self.url)
+        return dict(parse_qsl(parts.query) + parse_qsl(parts.fragment))
 
 
 class Browser:
     """One browser: it keeps the provider's cookies, so a second sign-in needs no user.
 
-    Made by ``FakeProvider.browser``.
+    Made by ``FakeProvider.browser``. ``frames`` are the addresses that the last page loaded in
+    frames, which a test may load in turn: the browser reaches the provider only.
     """
 
     def __init__(self, transport: httpx2.AsyncBaseTransport) -> None:
-        self.cookies = httpx2.Cookies()
+        self.cookies: httpx2.Cookies = httpx2.Cookies()
+        self.frames: list[str] = []
         self._transport = transport
 
     async def sign_in(self, url: str, user: str = "alice") -> Callback:
@@ -76,7 +82,9 @@ class Browser:
         form = _Page(page.text)
         if page.status_code == 200 and form.action is not None:
             page = await self._send("POST", form.action, form.fields | {"decision": "sign-out"})
-        return urljoin(str(page.url), _callback(page).url if page.is_redirect else "")
+        self.frames = _Page(page.text).frames
+        onward = page.headers.get("refresh", "").partition("url=")[2]
+        return urljoin(str(page.url), _callback(page).url if page.is_redirect else onward)
 
     async def _decide(self, url: str, user: str, decision: str) -> Callback:
         page = await self._send("GET", url)
@@ -112,6 +120,7 @@ class _Page(HTMLParser):
         self.action: str | None = None
         self.fields: dict[str, str] = {}
         self.asks_user = False
+        self.frames: list[str] = []
         self.text = ""
         self._aside = False
         self.feed(html)
@@ -121,6 +130,8 @@ class _Page(HTMLParser):
         self._aside = tag in ("style", "script", "title")
         if tag == "form":
             self.action = found.get("action")
+        elif tag == "iframe":
+            self.frames.append(found.get("src") or "")
         elif tag == "input" and found.get("type") == "hidden":
             self.fields[found.get("name") or ""] = found.get("value") or ""
         elif tag == "input" and found.get("name") == "user":

@@ -4,7 +4,8 @@
 
 * ``<endpoint>.<effect>``: how an endpoint answers (``token.status``, ``jwks.delay``);
 * ``<document>.<member>``: one member of what it says (``id_token.aud``, ``callback.state``);
-* ``id_token.alg``, ``id_token.key``, ``id_token.signature``: how the ID Token is signed.
+* ``id_token.alg``, ``id_token.key``, ``id_token.signature``: how the ID Token is signed; so for
+  ``logout_token`` and a signed ``userinfo``.
 
 A fault's value takes the place of the right one. ``REMOVE`` takes the member away, and a function
 makes the wrong value from the right one: ``append("x")``, ``from_now(-360)``, ``repeat()`` or a
@@ -69,7 +70,18 @@ def extra(value: Any) -> _Extra:
     return _Extra(value)
 
 
-ENDPOINTS: Final = ("discovery", "jwks", "authorize", "token", "userinfo", "revoke", "end_session")
+ENDPOINTS: Final = (
+    "discovery",
+    "jwks",
+    "authorize",
+    "token",
+    "userinfo",
+    "revoke",
+    "end_session",
+    "register",
+    "webfinger",
+    "claims",
+)
 
 _EFFECTS: Final = {
     "status": "answers with this status; from 400 up it does nothing else and sends a JSON error",
@@ -90,6 +102,17 @@ _CLAIMS: Final = (
 _ID_TOKEN_CLAIMS: Final = (
     " exp iat nbf jti nonce auth_time acr amr azp at_hash c_hash s_hash sid events"
 )
+_HEADER: Final = (
+    "header member of the {}; only well-formed kid, typ, jku, jwk, x5u and x5c are covered by the"
+    " signature",
+    "alg kid typ cty crit jku jwk x5u x5c x5t",
+)
+
+
+def _header_of(token: str) -> tuple[str, str]:
+    return _HEADER[0].format(token), _HEADER[1]
+
+
 # document → (what a fault there does, the members that may be named)
 _DOCUMENTS: Final[Mapping[str, tuple[str, str]]] = {
     "discovery": ("member of the provider metadata", " ".join(sorted(METADATA_MEMBERS))),
@@ -105,27 +128,44 @@ _DOCUMENTS: Final[Mapping[str, tuple[str, str]]] = {
         " error error_description error_uri",
     ),
     "id_token": ("claim of the ID Token", _CLAIMS + _ID_TOKEN_CLAIMS),
-    "id_token.header": (
-        "header member of the ID Token; only well-formed kid, typ, jku, jwk, x5u and x5c are"
-        " covered by the signature",
-        "alg kid typ cty crit jku jwk x5u x5c x5t",
-    ),
+    "id_token.header": _header_of("ID Token"),
     "userinfo": ("member of the UserInfo response", _CLAIMS),
     "revoke": ("member of the error a faulty status brings", "error error_description error_uri"),
     "logged_out": ("parameter of the way back after logout", "state"),
+    "logout_token": ("claim of the logout token", "iss sub aud iat exp nbf jti sid events nonce"),
+    "logout_token.header": _header_of("logout token"),
+    "back_channel": ("field of the form that brings a logout token", "logout_token"),
+    "userinfo.header": _header_of("signed UserInfo answer"),
+    "registration": (
+        "member of the answer to a registration",
+        "client_id client_secret client_secret_expires_at registration_access_token"
+        " registration_client_uri redirect_uris token_endpoint_auth_method"
+        " id_token_signed_response_alg userinfo_signed_response_alg",
+    ),
+    "webfinger": ("member of the WebFinger answer", "subject links"),
+    "claims": ("claim of the distributed claims", "iss aud sub"),
 }
 
-_SIGNING: Final = {
-    "id_token.alg": (
+_HOW_SIGNED: Final = {
+    "alg": (
         'signs with this algorithm and a published key of its kind; "none" does not sign; "HS…"'
         " keys the HMAC with the published public key, in PEM (algorithm confusion)"
     ),
-    "id_token.key": '"unpublished": a key and kid no one has seen; "impostor": under a known kid',
-    "id_token.signature": '"flip": every bit of one byte turned; "empty": none at all',
+    "key": '"unpublished": a key and kid no one has seen; "impostor": under a known kid',
+    "signature": '"flip": every bit of one byte turned; "xor": 0x5A over all; "empty": none at all',
+    "rotate": "new keys take the place of all the published ones right before it signs (True)",
+}
+_SIGNED: Final = ("id_token", "logout_token", "userinfo")
+_SIGNING: Final = {
+    f"{token}.{name}": what for token in _SIGNED for name, what in _HOW_SIGNED.items()
 }
 _CHOICES: Final = {
-    "id_token.key": ("unpublished", "impostor"),
-    "id_token.signature": ("flip", "empty"),
+    f"{token}.{name}": choices
+    for token in _SIGNED
+    for name, choices in (
+        ("key", ("unpublished", "impostor")),
+        ("signature", ("flip", "xor", "empty")),
+    )
 }
 
 FAULTS: Final[Mapping[str, str]] = {
@@ -180,6 +220,11 @@ class Faults:
         """End the named faults, or all of them."""
         for name in names or tuple(self._active):
             self._active.pop(name, None)
+
+    def peek(self, name: str) -> Any:
+        """Return the value of a fault if it is at work, without counting a use."""
+        fault = self._active.get(name)
+        return None if fault is None else fault.value
 
     def take(self, name: str) -> Any:
         """Return the value of a fault if it is at work, else None, and count that use."""

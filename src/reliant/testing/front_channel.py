@@ -1,4 +1,4 @@
-"""The endpoints a browser visits: sign-in and sign-out."""
+"""The authorization endpoint and the sign-in page behind it."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from urllib.parse import parse_qsl, urlencode
 
 from starlette.responses import RedirectResponse, Response
 
-from reliant.protocol import jose
 from reliant.testing import pages
+from reliant.testing.browser_session import current_session, hinted, remember, sub_of
+from reliant.testing.checks import check_authorization
 from reliant.testing.messages import ReceivedRequest, Refusal
 from reliant.testing.model import Client, Grant, Model, Session
-from reliant.testing.users import claims_of
+from reliant.testing.request_objects import with_request_object
+from reliant.testing.session_management import session_state
+from reliant.testing.tokens import id_token
 
-__all__ = ["authorize", "end_session", "end_session_confirmed", "login"]
-
-COOKIE = "fake_provider"
+__all__ = ["authorize", "login"]
 
 
 @dataclass(frozen=True)
@@ -39,15 +40,28 @@ class Asked:
         """The value of ``max_age``."""
         return int(self.params["max_age"]) if "max_age" in self.params else None
 
+    @property
+    def types(self) -> set[str]:
+        """The words of ``response_type``."""
+        return set(self.params.get("response_type", "").split())
 
-def authorize(model: Model, request: ReceivedRequest) -> Response:
+    @property
+    def mode(self) -> str:
+        """How the answer travels: as asked, else as usual for the type."""
+        usual = "fragment" if self.types & {"token", "id_token"} else "query"
+        return self.params.get("response_mode", usual)
+
+
+async def authorize(model: Model, request: ReceivedRequest) -> Response:
     """The authorization endpoint (OIDC Core section 3.1.2)."""
+    plain, request = request.params, await with_request_object(model, request)
     asked = _asked(model, request.params, request.query, request.repeated)
+    check_authorization(model, asked.client, plain, request.params)
     try:
-        _check(asked)
-        session = model.sessions.get(request.cookies.get(COOKIE, ""))
+        _check(model, asked)
+        session = current_session(model, request)
         if session is not None and _satisfies(model, session, asked):
-            return _answer(model, asked, _code(model, asked, session))
+            return _answer(model, asked, _granted(model, asked, session))
         if "none" in asked.prompts:
             raise Refusal("login_required", "nobody is signed in, or not recently enough")
     except Refusal as refusal:
@@ -63,7 +77,7 @@ def login(model: Model, request: ReceivedRequest) -> Response:
     asked = _asked(model, dict(parse_qsl(query, keep_blank_values=True)), query)
     user = request.params.get("user", "").strip()
     try:
-        _check(asked)
+        _check(model, asked)
         if request.params.get("decision") != "sign-in":
             raise Refusal("access_denied", "the user chose to cancel")
     except Refusal as refusal:
@@ -71,14 +85,8 @@ def login(model: Model, request: ReceivedRequest) -> Response:
     if not user:
         return pages.login(asked.client.client_id, model.url("login"), query, "", missing=True)
     cookie, session = model.sign_in(user)
-    response = _answer(model, asked, _code(model, asked, session))
-    response.set_cookie(
-        COOKIE,
-        cookie,
-        httponly=True,
-        secure=model.issuer.startswith("https:"),
-        samesite="lax",
-    )
+    response = _answer(model, asked, _granted(model, asked, session))
+    remember(model, response, cookie, session)
     return response
 
 
@@ -99,7 +107,7 @@ def _asked(
     return Asked(client, redirect_uri, params, query, repeated)
 
 
-def _check(asked: Asked) -> None:
+def _check(model: Model, asked: Asked) -> None:
     """Judge the rest of the request; a refusal goes back to the client."""
     params = asked.params
     if asked.repeated:
@@ -107,10 +115,13 @@ def _check(asked: Asked) -> None:
     if "request" in params or "request_uri" in params:
         name = "request" if "request" in params else "request_uri"
         raise Refusal(f"{name}_not_supported", "request objects are not supported")
-    if params.get("response_type") != "code":
-        raise Refusal("unsupported_response_type", "only the response type code is supported")
-    if params.get("response_mode", "query") not in ("query", "form_post"):
-        raise Refusal("invalid_request", "only the modes query and form_post are supported")
+    if asked.types not in [set(kind.split()) for kind in model.behaviour.response_types]:
+        raise Refusal("unsupported_response_type", "this response type is not supported")
+    modes = ("query", "form_post") if asked.types == {"code"} else ("fragment", "form_post")
+    if asked.mode not in modes:
+        raise Refusal("invalid_request", f"the mode is {' or '.join(modes)} for this type")
+    if "nonce" not in params and ("id_token" in asked.types or model.behaviour.nonce_required):
+        raise Refusal("invalid_request", "nonce is missing")
     if not params.get("scope"):
         raise Refusal("invalid_scope", "scope is missing")
     if "code_challenge" in params and params.get("code_challenge_method") != "S256":
@@ -130,24 +141,12 @@ def _satisfies(model: Model, session: Session, asked: Asked) -> bool:
     if asked.max_age is not None and model.clock() - session.auth_time > asked.max_age:
         return False
     hint = asked.params.get("id_token_hint")
-    return hint is None or _hinted(model, hint).get("sub") == _sub(model, session)
+    return hint is None or hinted(model, hint).get("sub") == sub_of(model, session)
 
 
-def _sub(model: Model, session: Session) -> object:
-    return claims_of(session.user, model.users)["sub"]
-
-
-def _hinted(model: Model, hint: str) -> Mapping[str, object]:
-    """The claims of an ID Token this provider issued, however old; none otherwise."""
-    try:
-        token = jose.parse_jws(hint)
-    except jose.MalformedToken:
-        return {}
-    return token.claims if model.keys.made(token) else {}
-
-
-def _code(model: Model, asked: Asked, session: Session) -> dict[str, str]:
-    params = asked.params
+def _granted(model: Model, asked: Asked, session: Session) -> dict[str, str]:
+    """What the response type asks for (OIDC Core sections 3.1.2.5, 3.2.2.5 and 3.3.2.5)."""
+    params, types = asked.params, asked.types
     grant = Grant(
         client_id=asked.client.client_id,
         redirect_uri=asked.redirect_uri,
@@ -158,7 +157,22 @@ def _code(model: Model, asked: Asked, session: Session) -> dict[str, str]:
         acr=next(iter(params.get("acr_values", "").split()), None),
         max_age_asked="max_age" in params,
     )
-    return {"code": model.issue_code(grant)}
+    model.grants.append(grant)
+    answer = {"code": model.issue_code(grant)} if "code" in types else {}
+    if "token" in types:
+        answer |= {"access_token": model.issue_access_token(grant), "token_type": "Bearer"}
+    if "id_token" in types:
+        answer["id_token"] = id_token(
+            model,
+            grant,
+            all_claims=types == {"id_token"},
+            code=answer.get("code"),
+            state=params.get("state") if model.behaviour.s_hash else None,
+        )
+    if model.behaviour.session_management:
+        client_id = asked.client.client_id
+        answer["session_state"] = session_state(client_id, asked.redirect_uri, session)
+    return answer
 
 
 def _answer(model: Model, asked: Asked, answer: Mapping[str, str]) -> Response:
@@ -170,71 +184,11 @@ def _answer(model: Model, asked: Asked, answer: Mapping[str, str]) -> Response:
         params["iss"] = model.issuer
     params = model.faults.alter("callback", params)
     if "error" in params:
-        params.pop("code", None)
-    if asked.params.get("response_mode") == "form_post":
+        for name in ("code", "id_token", "access_token", "token_type"):
+            params.pop(name, None)
+    if asked.mode == "form_post":
         return pages.form_post(asked.redirect_uri, params)
-    return _redirect(asked.redirect_uri, params)
-
-
-def _redirect(uri: str, params: Mapping[str, object]) -> Response:
     # doseq: a fault may want a parameter twice, and then its value is a list.
-    joint = "&" if "?" in uri else "?"
-    location = f"{uri}{joint}{urlencode(params, doseq=True)}" if params else uri
+    joint = "#" if asked.mode == "fragment" else "&" if "?" in asked.redirect_uri else "?"
+    location = asked.redirect_uri + (f"{joint}{urlencode(params, doseq=True)}" if params else "")
     return RedirectResponse(location, 303, headers={"Cache-Control": "no-store"})
-
-
-def end_session(model: Model, request: ReceivedRequest) -> Response:
-    """The end-session endpoint (OIDC RP-Initiated Logout 1.0)."""
-    hint = _judge_logout(model, request.params)
-    session = model.sessions.get(request.cookies.get(COOKIE, ""))
-    # Without proof that the request comes from a client of this very session, any page could
-    # sign the user out; so ask (section 2). Nobody signed in needs no asking.
-    if session is not None and hint.get("sub") != _sub(model, session):
-        return pages.confirm_logout(model.url("end-session/confirm"), request.query, session.user)
-    return _sign_out(model, request, request.params, str(hint.get("sid", "")))
-
-
-def end_session_confirmed(model: Model, request: ReceivedRequest) -> Response:
-    """The confirmation page's form."""
-    params = dict(parse_qsl(request.params.get("request", ""), keep_blank_values=True))
-    _judge_logout(model, params)
-    if request.params.get("decision") != "sign-out":
-        return pages.message("Still signed in", "You chose to stay signed in.")
-    return _sign_out(model, request, params, "")
-
-
-def _judge_logout(model: Model, params: Mapping[str, str]) -> Mapping[str, object]:
-    """Judge hint, client and return address; returns the hint's claims, if it is ours."""
-    hint = _hinted(model, params["id_token_hint"]) if "id_token_hint" in params else {}
-    client_id = params.get("client_id", hint.get("aud"))
-    if hint and client_id != hint.get("aud"):
-        raise Refusal("invalid_request", "client_id and id_token_hint name different clients")
-    uri = params.get("post_logout_redirect_uri")
-    if uri is None:
-        return hint
-    client = model.clients.get(str(client_id))
-    if client is None:
-        raise Refusal(
-            "invalid_request", "post_logout_redirect_uri needs id_token_hint or client_id"
-        )
-    registered = client.post_logout_redirect_uris
-    if registered is not None and uri not in registered:
-        raise Refusal("invalid_request", "post_logout_redirect_uri is not registered")
-    if not uri.startswith(("https://", "http://")):
-        raise Refusal("invalid_request", "post_logout_redirect_uri is not an http(s) address")
-    return hint
-
-
-def _sign_out(
-    model: Model, request: ReceivedRequest, params: Mapping[str, str], sid: str
-) -> Response:
-    model.sessions.pop(request.cookies.get(COOKIE, ""), None)
-    model.sign_out(sid)
-    uri = params.get("post_logout_redirect_uri")
-    if uri is None:
-        response: Response = pages.message("Signed out", "You are signed out.")
-    else:
-        echoed = {"state": params["state"]} if "state" in params else {}
-        response = _redirect(uri, model.faults.alter("logged_out", echoed))
-    response.delete_cookie(COOKIE)
-    return response

@@ -30,6 +30,7 @@ class ReceivedRequest:
     repeated: frozenset[str] = frozenset()
     cookies: Mapping[str, str] = field(default_factory=dict, repr=False)
     query: str = ""
+    body: bytes = field(default=b"", repr=False)
 
 
 class Refusal(Exception):
@@ -41,14 +42,14 @@ class Refusal(Exception):
         super().__init__(f"{error}: {description}")
         self.status = status
         self.challenge = challenge
-        self.members = {"error": error, "error_description": description}
+        self.members: dict[str, str] = {"error": error, "error_description": description}
 
 
 async def receive(endpoint: str, request: Request) -> ReceivedRequest:
     """Read a request whole: its parameters come from the form if it posts one."""
-    text = request.url.query
+    text, body = request.url.query, await request.body()
     if request.headers.get("content-type", "").split(";")[0].strip().lower() == _FORM:
-        text = (await request.body()).decode(errors="replace")
+        text = body.decode(errors="replace")
     pairs = parse_qsl(text, keep_blank_values=True)
     counts = Counter(name for name, _ in pairs)
     return ReceivedRequest(
@@ -60,4 +61,5 @@ async def receive(endpoint: str, request: Request) -> ReceivedRequest:
         repeated=frozenset(name for name, count in counts.items() if count > 1),
         cookies=request.cookies,
         query=text,
+        body=body,
     )

@@ -8,36 +8,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import httpx2
+
+from reliant.protocol import jose
+from reliant.testing.behaviour import Behaviour
 from reliant.testing.faults import Faults
 from reliant.testing.keys import KeyRing
 from reliant.testing.messages import ReceivedRequest, Refusal
 
-__all__ = ["Behaviour", "Client", "Grant", "Model", "Session"]
-
-
-@dataclass
-class Behaviour:
-    """How the provider behaves when nothing is wrong; a test may change it at any time.
-
-    ``response_iss``: send and announce ``iss`` in authorization responses (RFC 9207).
-    ``announce_pkce``: announce S256; a challenge is checked either way.
-    ``refresh_tokens``: issue them. ``rotate_refresh_tokens``: issue a new one at every use.
-    ``refresh_id_token``: a refresh response has a new ID Token.
-    ``claims_in_id_token``: the ID Token holds the claims of the requested scopes as well.
-    ``auth_time``: the ID Token has it always, else only after a ``max_age``.
-    The lifetimes are in seconds; ``access_token_lifetime`` None leaves out ``expires_in``.
-    """
-
-    response_iss: bool = True
-    announce_pkce: bool = True
-    refresh_tokens: bool = True
-    rotate_refresh_tokens: bool = True
-    refresh_id_token: bool = True
-    claims_in_id_token: bool = False
-    auth_time: bool = True
-    code_lifetime: int = 60
-    id_token_lifetime: int = 300
-    access_token_lifetime: int | None = 3600
+__all__ = ["Client", "Grant", "LogoutCall", "Model", "Session"]
 
 
 @dataclass(frozen=True)
@@ -46,6 +25,8 @@ class Client:
 
     ``redirect_uris`` and ``post_logout_redirect_uris``: None accepts any address, which only a
     test may do. ``token_endpoint_auth_method``: None accepts any method the secret allows.
+    ``metadata``: whatever else it registered (OIDC Registration 1.0 section 2): ``jwks``,
+    ``id_token_encrypted_response_alg``, ``backchannel_logout_uri``, ...
     """
 
     client_id: str
@@ -53,13 +34,16 @@ class Client:
     redirect_uris: tuple[str, ...] | None = None
     post_logout_redirect_uris: tuple[str, ...] | None = None
     token_endpoint_auth_method: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def auth_methods(self) -> tuple[str, ...]:
         """The ways this client may authenticate at the token endpoint."""
         if self.token_endpoint_auth_method is not None:
             return (self.token_endpoint_auth_method,)
-        return ("client_secret_basic", "client_secret_post") if self.client_secret else ("none",)
+        by_secret = ("client_secret_basic", "client_secret_post", "client_secret_jwt")
+        by_key = ("private_key_jwt",) if {"jwks", "jwks_uri"} & self.metadata.keys() else ()
+        return (*(by_secret if self.client_secret else ("none",)), *by_key)
 
 
 @dataclass(frozen=True)
@@ -69,6 +53,16 @@ class Session:
     sid: str
     user: str
     auth_time: int
+    browser_state: str = ""
+
+
+@dataclass(frozen=True)
+class LogoutCall:
+    """One back-channel logout: the form that was posted, and the client's answer."""
+
+    url: str
+    form: Mapping[str, str]
+    response: httpx2.Response
 
 
 @dataclass
@@ -91,6 +85,9 @@ class Grant:
     ended: bool = False
 
 
+_PUNCTUATION = " %+&:#\"'/?=;,!*()[]{}|^`~<>@$"
+
+
 @dataclass
 class Model:
     """All state of one provider; the endpoints judge requests against it."""
@@ -103,6 +100,13 @@ class Model:
     users: dict[str, Mapping[str, Any]]
     faults: Faults = field(default_factory=Faults)
     requests: list[ReceivedRequest] = field(default_factory=list)
+    violations: list[str] = field(default_factory=list)
+    logout_calls: list[LogoutCall] = field(default_factory=list)
+    client_transport: httpx2.AsyncBaseTransport | None = None
+    fetched_jwks: dict[str, Any] = field(default_factory=dict)
+    registrations: dict[str, tuple[str, str]] = field(default_factory=dict)
+    grants: list[Grant] = field(default_factory=list)
+    seen: set[str] = field(default_factory=set)
     sessions: dict[str, Session] = field(default_factory=dict)
     clock: Callable[[], float] = time.time
     # A value stays here after its use, so that a second use is known for what it is.
@@ -118,13 +122,34 @@ class Model:
         """Forget requests, sessions and grants; clients, users and keys stay."""
         for memory in (self.sessions, self._codes, self._access_tokens, self._refresh_tokens):
             memory.clear()
-        self.requests.clear()
+        for log in (self.requests, self.violations, self.logout_calls, self.grants):
+            log.clear()
+
+    def random(self, octets: int = 24) -> str:
+        """A random string; with ``odd_strings`` one that has to be escaped wherever it goes."""
+        odd = "".join(secrets.choice(_PUNCTUATION) for _ in range(5))
+        return secrets.token_urlsafe(octets) + (odd if self.behaviour.odd_strings else "")
+
+    def client_keys(self, client: Client) -> list[jose.Key]:
+        """The public keys a client registered, or publishes at its ``jwks_uri``."""
+        document = client.metadata.get("jwks") or self.fetched_jwks.get(client.client_id) or {}
+        keys = (jose.import_jwk(dict(member)) for member in document.get("keys", ()))
+        return [key for key in keys if key is not None]
+
+    def clients_in(self, sid: str) -> list[Client]:
+        """The clients a session has signed in to."""
+        found = {grant.client_id for grant in self.grants if grant.session.sid == sid}
+        return [self.clients[name] for name in sorted(found) if name in self.clients]
+
+    def session(self, sid: str) -> Session | None:
+        """The live session with this ``sid``."""
+        return next((one for one in self.sessions.values() if one.sid == sid), None)
 
     def sign_in(self, user: str) -> tuple[str, Session]:
         """Open a session for ``user``; returns the cookie's value too."""
         cookie, session = (
             secrets.token_urlsafe(24),
-            Session(secrets.token_urlsafe(12), user, int(self.clock())),
+            Session(self.random(12), user, int(self.clock()), secrets.token_urlsafe(12)),
         )
         self.sessions[cookie] = session
         return cookie, session
@@ -169,13 +194,18 @@ class Model:
     def issue_tokens(self, grant: Grant) -> None:
         """Give ``grant`` a new access token, and a refresh token if it is due one."""
         rules = self.behaviour
+        self.issue_access_token(grant)
+        if rules.refresh_tokens and (grant.refresh_token is None or rules.rotate_refresh_tokens):
+            grant.refresh_token = self.random()
+            self._refresh_tokens[grant.refresh_token] = grant
+
+    def issue_access_token(self, grant: Grant) -> str:
+        """Give ``grant`` a new access token; the one before counts no more."""
         grant.access_token = secrets.token_urlsafe(24)
         self._access_tokens[grant.access_token] = grant
-        lifetime = rules.access_token_lifetime
+        lifetime = self.behaviour.access_token_lifetime
         grant.access_token_expires_at = None if lifetime is None else self.clock() + lifetime
-        if rules.refresh_tokens and (grant.refresh_token is None or rules.rotate_refresh_tokens):
-            grant.refresh_token = secrets.token_urlsafe(24)
-            self._refresh_tokens[grant.refresh_token] = grant
+        return grant.access_token
 
     def grant_of(self, access_token: str) -> Grant | None:
         """The live grant of an access token: only a grant's newest token counts."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
+from urllib.parse import urlsplit
 
 from starlette.responses import HTMLResponse
 
-__all__ = ["confirm_logout", "form_post", "login", "message"]
+__all__ = ["confirm_logout", "form_post", "login", "message", "signed_out_everywhere"]
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1f2430; --page: #eef0f6; --card: #fff;
@@ -36,6 +37,7 @@ button { flex: 1 1 8rem; padding: .65rem .9rem; white-space: nowrap; font: inher
 button.first { background: var(--accent); border-color: var(--accent); color: var(--on-accent); }
 :focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
 """
+_FRAMES_GET = 2  # seconds
 _SUBMIT = "document.forms[0].submit()"
 
 
@@ -129,3 +131,15 @@ def form_post(action: str, params: Mapping[str, Any]) -> HTMLResponse:
 def message(title: str, text: str, status: int = 200) -> HTMLResponse:
     """A page that only says something."""
     return _page(title, f"<p>{escape(text)}</p>", status)
+
+
+def signed_out_everywhere(frames: Sequence[str], go_on_to: str | None) -> HTMLResponse:
+    """The page that loads the logout pages of clients in frames, then goes on."""
+    shown = "\n".join(f'<iframe src="{escape(url)}" hidden></iframe>' for url in frames)
+    link = f'<p><a href="{escape(go_on_to)}">Continue</a></p>' if go_on_to else ""
+    page = _page("Signed out", f"<p>You are signed out.</p>\n{shown}\n{link}")
+    origins = {f"{parts.scheme}://{parts.netloc}" for parts in map(urlsplit, frames)}
+    page.headers["Content-Security-Policy"] += f"; frame-src {' '.join(sorted(origins))}"
+    if go_on_to is not None:
+        page.headers["Refresh"] = f"{_FRAMES_GET}; url={go_on_to}"
+    return page

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+from urllib.parse import urlencode
 
+import httpx2
+from starlette.applications import Starlette
 from starlette.types import Receive, Scope, Send
 
 from reliant.testing.app import build_app
+from reliant.testing.behaviour import Behaviour
 from reliant.testing.browser import Browser, Callback
 from reliant.testing.faults import ActiveFault
 from reliant.testing.keys import KeyRing
+from reliant.testing.logout import front_channel_urls, tell_clients
 from reliant.testing.messages import ReceivedRequest
-from reliant.testing.model import Behaviour, Client, Model
+from reliant.testing.model import Client, LogoutCall, Model
 from reliant.testing.transport import InProcessTransport
 
 __all__ = ["FakeProvider"]
@@ -29,6 +34,8 @@ class FakeProvider:
     a server runs it. ``clients``: the registered clients; without them there is one that may use
     any redirect URI. ``users``: claims by user name; any other name gets made-up ones.
     ``signing_alg``: how ID Tokens are signed. ``behaviour``: see ``Behaviour``.
+    ``client_transport``: an httpx2 transport over which the provider reaches its clients: their
+    key sets, request objects and back-channel logout.
 
     Never let strangers reach it: anyone signs in as anyone.
     """
@@ -41,19 +48,22 @@ class FakeProvider:
         users: Mapping[str, Mapping[str, Any]] | None = None,
         signing_alg: str = "RS256",
         behaviour: Behaviour | None = None,
+        client_transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
+        behaviour = behaviour or Behaviour()
         known = [_DEFAULT_CLIENT] if clients is None else clients
         self._model = Model(
             issuer=issuer,
             signing_alg=signing_alg,
-            keys=KeyRing(signing_alg),
-            behaviour=behaviour or Behaviour(),
+            keys=KeyRing(signing_alg, behaviour.mixed_keys),
+            behaviour=behaviour,
             clients={client.client_id: client for client in known},
             users=dict(users or {}),
+            client_transport=client_transport,
         )
         self.issuer = issuer
-        self.app = build_app(self._model)
-        self.transport = InProcessTransport(self.app)
+        self.app: Starlette = build_app(self._model)
+        self.transport: InProcessTransport = InProcessTransport(self.app)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
@@ -90,6 +100,28 @@ class FakeProvider:
         return self._model.requests
 
     @property
+    def violations(self) -> list[str]:
+        """What was wrong with requests that were served all the same, the oldest first.
+
+        Each begins with the name of its rule, as ``authorize.nonce: ...``.
+        """
+        return self._model.violations
+
+    @property
+    def logout_calls(self) -> list[LogoutCall]:
+        """Every back-channel logout that was sent, with the client's answer."""
+        return self._model.logout_calls
+
+    @property
+    def client_transport(self) -> httpx2.AsyncBaseTransport | None:
+        """The transport over which the provider reaches its clients."""
+        return self._model.client_transport
+
+    @client_transport.setter
+    def client_transport(self, transport: httpx2.AsyncBaseTransport | None) -> None:
+        self._model.client_transport = transport
+
+    @property
     def clock(self) -> Callable[[], float]:
         """What tells the provider the time; set it to move the time."""
         return self._model.clock
@@ -106,12 +138,14 @@ class FakeProvider:
         redirect_uris: Iterable[str] | None = None,
         post_logout_redirect_uris: Iterable[str] | None = None,
         token_endpoint_auth_method: str | None = None,
+        **metadata: Any,
     ) -> Client:
         """Register a client.
 
         ``client_secret``: None makes it a public client, which must use PKCE.
         ``redirect_uris``, ``post_logout_redirect_uris``: None accepts any address.
         ``token_endpoint_auth_method``: None accepts every method the secret allows.
+        ``metadata``: further client metadata, ``jwks`` and ``backchannel_logout_uri`` for example.
         Returns the client.
         """
         client = Client(
@@ -120,6 +154,7 @@ class FakeProvider:
             None if redirect_uris is None else tuple(redirect_uris),
             None if post_logout_redirect_uris is None else tuple(post_logout_redirect_uris),
             token_endpoint_auth_method,
+            metadata,
         )
         self.clients[client_id] = client
         return client
@@ -161,6 +196,28 @@ class FakeProvider:
     async def sign_out(self, url: str) -> str:
         """Do what a browser does with an end-session URL; returns where it is sent."""
         return await self.browser().sign_out(url)
+
+    async def end_sessions(self, user: str) -> list[str]:
+        """End every session of ``user`` at the provider, as its administrator might.
+
+        The clients are told through the back channel. Returns the addresses that a browser would
+        load in frames (OIDC Front-Channel Logout 1.0).
+        """
+        frames = []
+        for session in [one for one in self._model.sessions.values() if one.user == user]:
+            frames += front_channel_urls(self._model, session)
+            await tell_clients(self._model, session)
+            self._model.sign_out(session.sid)
+        return frames
+
+    def initiate_login_url(self, client_id: str, **params: str) -> str:
+        """The address that begins a login from this side (OIDC Core section 4).
+
+        ``params``: ``login_hint`` and ``target_link_uri``, if wanted. Raises ``KeyError`` for a
+        client that registered no ``initiate_login_uri``.
+        """
+        uri = self.clients[client_id].metadata["initiate_login_uri"]
+        return f"{uri}?{urlencode({'iss': self.issuer, **params})}"
 
     def fault(self, name: str, value: Any = True, *, times: int | None = None) -> ActiveFault:
         """Get something wrong from now on, until ``heal``.
