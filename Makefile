@@ -9,16 +9,19 @@ OP := tests/interop/op
 CODE := $(wildcard src tests examples benchmarks)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format lock clean
+.PHONY: help demo test conformance lint format lock clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: .venv/.demo ## log in to a provider on your own machine, in your browser
 	@$(BIN)/reliant demo $(ARGS)
 
 test: .venv/.dev $(OP)/node_modules/.stamp ## run every test this machine can run (ARGS="-k jwks -x")
 	@$(BIN)/python -m pytest $(ARGS)
+
+conformance: .venv/.dev ## run the OpenID Foundation's cases for a Relying Party; ends with a table of profiles
+	@$(BIN)/python -m pytest tests/conformance --profiles --quiet $(ARGS)
 
 # (--verifytypes knows no --pythonpath: it takes the Python it finds on PATH)
 lint: .venv/.dev ## ruff, mypy, import-linter, pyright: the checks that run nothing
