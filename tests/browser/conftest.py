@@ -59,16 +59,22 @@ def context_options() -> dict[str, bool]:
 
 
 @pytest.fixture
+def problems() -> list[str]:
+    """What went wrong in the browser; a test that means to do so clears it."""
+    return []
+
+
+@pytest.fixture
 async def context(
     browser: Browser,
     context_options: dict[str, bool],
+    problems: list[str],
     request: pytest.FixtureRequest,
     tmp_path: Path,
 ) -> AsyncIterator[BrowserContext]:
     context = await browser.new_context(**context_options)  # type: ignore[arg-type]
     context.set_default_timeout(TIMEOUT)
     await context.route(ELSEWHERE, lambda route: route.abort())
-    problems: list[str] = []
     context.on("response", lambda it: problems.append(it.url) if it.status >= 500 else None)
     context.on(
         "console",

@@ -257,7 +257,13 @@ async def test_a_client_without_a_secret_is_public() -> None:
     assert "authorization" not in provider.sent_to("/token")[0].headers
 
 
-async def test_a_method_that_is_not_known_is_an_error() -> None:
+@pytest.mark.parametrize(
+    ("method", "rule"),
+    [("my_method", "unsupported"), ("", "unsupported"), ("private_key_jwt", "key_missing")],
+)
+async def test_a_method_that_is_not_known_is_an_error(method: str, rule: str) -> None:
+    provider = Provider()
     with pytest.raises(OAuthError) as caught:
-        await redeem(new_client(token_endpoint_auth_method="private_key_jwt"))
-    assert caught.value.code == "client_auth.unsupported"
+        await redeem(new_client(provider, token_endpoint_auth_method=method))
+    assert caught.value.code == f"client_auth.{rule}"
+    assert provider.sent_to("/token") == []

@@ -86,7 +86,7 @@ async def test_create_authorization_url_returns_what_the_app_must_remember() -> 
 
 
 async def test_a_missing_endpoint_is_named_with_the_text_users_look_for() -> None:
-    client = new_client(server_metadata_url=None, issuer=ISSUER)
+    client = new_client(server_metadata_url=None, issuer=ISSUER, jwks_uri=ISSUER + "/jwks")
     for begin in (client.create_authorization_url(), client.start_login(None, {})):
         with pytest.raises(RuntimeError, match='Missing "authorize_url" value') as caught:
             await begin

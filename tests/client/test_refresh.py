@@ -10,6 +10,7 @@ import pytest
 
 from reliant.client import OAuthClient
 from reliant.errors import (
+    ConfigurationError,
     IDTokenError,
     InvalidGrantError,
     MissingTokenError,
@@ -94,6 +95,22 @@ async def test_refresh_token_url_and_params_are_used() -> None:
     )
     await client.refresh_token("refresh-0")
     assert provider.forms("/refresh")[0]["scope"] == "email"
+    assert provider.sent_to("/token") == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "works"), [("email", True), ("openid email", True), ("openid phone", False)]
+)
+async def test_the_scope_never_grows(asked: str, works: bool) -> None:
+    provider = Provider()
+    client = new_client(provider, refresh_token_params={"scope": asked})
+    if works:
+        await client.refresh_token(old_token())
+        assert provider.forms()[0]["scope"] == asked
+        return
+    with pytest.raises(ConfigurationError) as caught:
+        await client.refresh_token(old_token())
+    assert caught.value.code == "configuration.refresh_scope"
     assert provider.sent_to("/token") == []
 
 

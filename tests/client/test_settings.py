@@ -171,7 +171,7 @@ def test_what_was_given_is_where_it_belongs() -> None:
     assert settings.server_metadata_url == "https://op.example/x"
     assert settings.scope == "openid"
     assert settings.authorize_params == {"prompt": "login", "ui_locales": "de"}
-    assert settings.token_endpoint_auth_method == "client_secret_post"
+    assert settings.registered == {"token_endpoint_auth_method": "client_secret_post"}
     assert settings.http_options == {"timeout": 5}
     assert settings.token_placement == "header"
 
@@ -183,7 +183,7 @@ def test_the_setting_wins_over_client_kwargs() -> None:
         authorize_params={"prompt": "none"},
         client_kwargs=kwargs,
     )
-    assert settings.token_endpoint_auth_method == "client_secret_post"
+    assert settings.registered == {"token_endpoint_auth_method": "client_secret_post"}
     assert settings.authorize_params == {"prompt": "none"}
 
 

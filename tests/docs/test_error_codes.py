@@ -1,7 +1,8 @@
 """docs/errors.md has a row for every code the library raises, and no row besides.
 
-The codes are read from the source: `code="..."`, and the calls of each module's little functions
-that make errors with `code=f"area.{rule}"`.
+The codes are read from the source: every ``code=...`` that makes a text, be it a constant, an
+f-string, or a parameter or loop variable, whose values are then looked up. Those of
+``json_object`` in messages.py are found by breaking it in every way it knows.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -23,28 +25,21 @@ PAGE = (ROOT / "docs" / "errors.md").read_text()
 SOURCES = sorted(
     path
     for path in (ROOT / "src" / "reliant").rglob("*.py")
-    if not {"testing", "cli"} & set(path.parts)
+    if not {"testing", "cli"} & set(path.parts) and path.name != "messages.py"
 )
-BODIES = (b"", b"<p>", b"a=b", b"no", b"null", b"[]")  # each breaks json_object in its own way
+BODIES = (b"", b"<p>", b"a=b", b"no", b"null", b"[]")
+CODE = re.compile(r"[a-z_]+\.[a-z_]+")
+Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def codes_in_tables() -> list[str]:
-    return re.findall(r"^\| `([a-z_]+\.[a-z_]+)` \|", PAGE, re.MULTILINE)
+    return re.findall(rf"^\| `({CODE.pattern})` \|", PAGE, re.MULTILINE)
 
 
 def codes_in_source() -> set[str]:
     found = {cls.default_code for cls in _classes()}
     for path in SOURCES:
-        tree = ast.parse(path.read_text())
-        found |= set(_written_out(tree))
-        makers = dict(_makers(tree))
-        for call in _calls(tree):
-            name = call.func.id if isinstance(call.func, ast.Name) else ""
-            if name in makers:
-                position, area = makers[name]
-                found |= {f"{area}.{rule}" for rule in _strings(call.args[position], tree)}
-            elif name == "json_object":
-                found |= {_json_code(body, *_strings(call.args[2], tree)) for body in BODIES}
+        found |= set(Source(path.read_text()).codes())
     return found
 
 
@@ -55,57 +50,71 @@ def _classes() -> Iterator[type[OAuthError]]:
             yield value
 
 
-def _calls(tree: ast.AST) -> Iterator[ast.Call]:
-    return (node for node in ast.walk(tree) if isinstance(node, ast.Call))
+class Source:
+    """One module's source, as far as the texts in it can be told without running it."""
 
+    def __init__(self, text: str) -> None:
+        self.tree = ast.parse(text)
+        self.parents = {
+            child: node for node in ast.walk(self.tree) for child in ast.iter_child_nodes(node)
+        }
+        self.calls = [node for node in ast.walk(self.tree) if isinstance(node, ast.Call)]
 
-def _written_out(tree: ast.AST) -> Iterator[str]:
-    """The strings in `code=...`, also those of `code=a if b else c`."""
-    for call in _calls(tree):
-        for keyword in call.keywords:
-            if keyword.arg == "code" and not isinstance(keyword.value, ast.JoinedStr):
-                for node in ast.walk(keyword.value):
-                    if isinstance(node, ast.Constant) and re.fullmatch(
-                        r"[a-z_]+\.[a-z_]+", str(node.value)
-                    ):
-                        yield str(node.value)
-
-
-def _makers(tree: ast.Module) -> Iterator[tuple[str, tuple[int, str]]]:
-    """Functions with `code=f"area.{parameter}"`: the name, and the parameter's place and area."""
-    for function in (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)):
-        parameters = [argument.arg for argument in function.args.args]
-        for call in _calls(function):
+    def codes(self) -> Iterator[str]:
+        for call in self.calls:
             for keyword in call.keywords:
-                match keyword.arg, keyword.value:
-                    case "code", ast.JoinedStr(
-                        values=[
-                            ast.Constant(value=str(area)),
-                            ast.FormattedValue(value=ast.Name(id=parameter)),
-                        ]
-                    ) if parameter in parameters:
-                        yield function.name, (parameters.index(parameter), area.rstrip("."))
+                if keyword.arg == "code":
+                    yield from filter(CODE.fullmatch, self.texts(keyword.value))
+            if _name_of(call) == "json_object":
+                for area in self.texts(call.args[2]):
+                    yield from (_json_code(body, area) for body in BODIES)
+
+    def texts(self, node: ast.expr) -> list[str]:
+        """The texts an expression can be; none where it is something else, an attribute say."""
+        match node:
+            case ast.Constant(value=value):
+                return [str(value)]
+            case ast.IfExp(body=body, orelse=orelse):
+                return [*self.texts(body), *self.texts(orelse)]
+            case ast.FormattedValue(value=value):
+                return self.texts(value)
+            case ast.JoinedStr(values=parts):
+                return ["".join(texts) for texts in product(*map(self.texts, parts))]
+            case ast.Name(id=name):
+                found = self.variable(name, node)
+                assert found is not None, f"which texts can {name} be?"
+                return found
+        return []
+
+    def variable(self, name: str, node: ast.AST) -> list[str] | None:
+        """The texts of a loop variable, or of a parameter at every call of its function."""
+        while node in self.parents:
+            node = self.parents[node]
+            if isinstance(node, ast.For) and isinstance(node.target, ast.Name):
+                if node.target.id == name and isinstance(node.iter, ast.Tuple):
+                    return [text for item in node.iter.elts for text in self.texts(item)]
+            elif isinstance(node, Function):
+                names = [argument.arg for argument in node.args.args]
+                return self.argument(node.name, names, name) if name in names else None
+        return None
+
+    def argument(self, function: str, names: list[str], name: str) -> list[str]:
+        place = [one for one in names if one != "self"].index(name)
+        given = [
+            call.args[place]
+            if place < len(call.args)
+            else next(keyword.value for keyword in call.keywords if keyword.arg == name)
+            for call in self.calls
+            if _name_of(call) == function
+        ]
+        return [text for value in given for text in self.texts(value)]
 
 
-def _strings(node: ast.expr, tree: ast.Module) -> Iterator[str]:
-    """A constant's value; of a loop variable, all values it takes."""
-    if isinstance(node, ast.Constant):
-        yield str(node.value)
-        return
-    assert isinstance(node, ast.Name), ast.unparse(node)
-    values = [
-        str(element.value)
-        for loop in ast.walk(tree)
-        if isinstance(loop, ast.For)
-        and isinstance(loop.target, ast.Name)
-        and loop.target.id == node.id
-        and isinstance(loop.iter, ast.Tuple)
-        and any(inner is node for inner in ast.walk(loop))
-        for element in loop.iter.elts
-        if isinstance(element, ast.Constant)
-    ]
-    assert values, f"which values can {node.id} take?"
-    yield from values
+def _name_of(call: ast.Call) -> str:
+    match call.func:
+        case ast.Name(id=name) | ast.Attribute(value=ast.Name(id="self"), attr=name):
+            return name
+    return ""
 
 
 def _json_code(body: bytes, area: str) -> str:

@@ -45,7 +45,8 @@ class World:
         self.transport = FakeTransport(
             {URL: json_response(document), JWKS_URI: json_response(jwks(*keys))}
         )
-        self.provider = OpenIDProvider(self.transport, settings, url, openid, self.clock)
+        urls = () if url is None else (url,)
+        self.provider = OpenIDProvider(self.transport, settings, urls, openid, self.clock)
 
     def publish(self, *keys: Key) -> None:
         self.transport.answers[JWKS_URI] = json_response(jwks(*keys))

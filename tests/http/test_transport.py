@@ -6,14 +6,16 @@ import asyncio
 import logging
 import ssl
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import anyio
 import httpx2
 import pytest
+import trustme
 
 from reliant.errors import ConfigurationError, OAuthError, ProviderError
-from reliant.http.transport import MAX_BODY, HttpTransport
+from reliant.http.transport import MAX_BODY, HttpTransport, _tls_context
 from reliant.protocol.messages import HttpRequest
 from tests.helpers import tcp
 
@@ -466,3 +468,26 @@ async def test_without_a_timeout_there_is_one_of_ten_seconds() -> None:
 def test_nothing_secret_shows_in_a_repr() -> None:
     transport = HttpTransport({"headers": {"x-key": "s3cr3t"}}, "Test/1")
     assert "s3cr3t" not in repr(transport)
+
+
+async def test_a_clients_own_certificate_is_no_other_clients(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A certificate is loaded into the TLS context, and one context serves all clients."""
+    authority = trustme.CA()
+    pair = tmp_path / "client.pem"
+    authority.issue_cert("client.example").private_key_and_cert_chain_pem.write_to_path(str(pair))
+    loaded: list[ssl.SSLContext] = []
+    load = ssl.SSLContext.load_cert_chain
+
+    def spy(context: ssl.SSLContext, *args: Any, **kwargs: Any) -> None:
+        loaded.append(context)
+        load(context, *args, **kwargs)
+
+    monkeypatch.setattr(ssl.SSLContext, "load_cert_chain", spy)
+    with_certificate = HttpTransport({"cert": str(pair)}, "Test/1")
+    with pytest.warns(DeprecationWarning):  # httpx2 would have a context of one's own instead
+        with_certificate.client()
+    assert len(loaded) == 1
+    assert loaded[0] is not _tls_context()
+    await with_certificate.aclose()

@@ -10,13 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reliant.errors import OAuthError
-from reliant.protocol.authorization import build_authorization_url, parse_authorization_response
+from reliant.protocol.authorization import (
+    authorization_parameters,
+    build_authorization_url,
+    parse_authorization_response,
+)
+from reliant.protocol.claims import UserInfo
 from reliant.protocol.jwks import parse_jwks_response
 from reliant.protocol.messages import HttpResponse
 from reliant.protocol.metadata import parse_server_metadata
 from reliant.protocol.token_endpoint import merge_refreshed, parse_token_response
 from reliant.protocol.transaction import LoginTransaction, LogoutTransaction
-from reliant.protocol.userinfo import parse_userinfo_response
+from reliant.protocol.userinfo import check_userinfo_sub, parse_userinfo_response
 from reliant.protocol.values import encode_form, is_secure_url
 from tests.helpers.op import METADATA, METADATA_URL
 from tests.helpers.tokens import ISSUER, NOW, jwks
@@ -32,9 +37,12 @@ TOKEN = {
     "id_token": "a.b.c",
 }
 TOKEN_ERROR = {"error": "invalid_grant", "error_description": "no s3cr3t", "error_uri": "https://x"}
+ANSWER = [
+    "code", "state", "iss", "error", "error_description", "error_uri", "id_token", "session_state",
+]  # fmt: skip
 LOGIN = {
     "code_verifier": "v" * 43, "nonce": "n", "redirect_uri": "https://rp", "return_to": "/",
-    "data": {}, "max_age": 5, "acr_values": "a",
+    "data": {}, "max_age": 5, "acr_values": "a", "response_type": "code id_token",
 }  # fmt: skip
 
 
@@ -78,8 +86,8 @@ def test_metadata(answer: HttpResponse, issuer: str | None, openid: bool) -> Non
         url = value_of(partial(metadata.endpoint, name), "metadata")
         assert url is None or is_secure_url(url)
         if url is not None:
-            login = LoginTransaction("v" * 43)
-            build_authorization_url(url, "client", "state", login, {}).encode("ascii")
+            query = authorization_parameters("client", "state", LoginTransaction("v" * 43), {})
+            build_authorization_url(url, query).encode("ascii")
     announced = metadata.announced("id_token_signing_alg_values_supported")
     assert announced is None or all(isinstance(alg, str) for alg in announced)
 
@@ -94,9 +102,20 @@ def test_key_sets(answer: HttpResponse) -> None:
     answers({"sub": "alice", "email": "a@example.org"}),
     st.sampled_from([None, "alice"]),
     st.booleans(),
+    st.booleans(),
 )
-def test_userinfo(answer: HttpResponse, sub: str | None, openid: bool) -> None:
-    claims = value_of(lambda: parse_userinfo_response(answer, sub, openid), "userinfo")
+def test_userinfo(answer: HttpResponse, sub: str | None, openid: bool, signed: bool) -> None:
+    def judge() -> UserInfo | str:
+        claims = parse_userinfo_response(answer, signed)
+        if isinstance(claims, UserInfo):
+            check_userinfo_sub(claims, sub, openid)
+        return claims
+
+    claims = value_of(judge, "userinfo")
+    if claims is not None and (signed or isinstance(claims, str)):
+        assert answer.media_type == "application/jwt"  # its signature is still to be judged
+        assert isinstance(claims, str)
+        return
     if claims is not None and sub is not None:
         assert claims.sub == sub
     if claims is not None and openid:
@@ -105,23 +124,28 @@ def test_userinfo(answer: HttpResponse, sub: str | None, openid: bool) -> None:
 
 @given(
     st.dictionaries(
-        st.sampled_from(["code", "state", "iss", "error", "error_description", "error_uri"]),
+        st.sampled_from(ANSWER),
         any_text | st.sampled_from([ISSUER, "access_denied", "c" * 9000]),
     ),
     st.sampled_from([None, ISSUER]),
     st.booleans(),
+    st.sampled_from(["code", "code id_token", "id_token"]),
 )
 def test_the_answer_of_a_login(
-    parameters: dict[str, str], issuer: str | None, promised: bool
+    parameters: dict[str, str], issuer: str | None, promised: bool, response_type: str
 ) -> None:
-    code = value_of(
-        lambda: parse_authorization_response(parameters, issuer, promised), "authorization"
+    answer = value_of(
+        lambda: parse_authorization_response(parameters, issuer, promised, response_type),
+        "authorization",
     )
-    if code is not None:
-        assert code == parameters["code"]
+    if answer is not None:
+        wanted = response_type.split()
+        for name in ("code", "id_token"):
+            assert getattr(answer, name) == (parameters[name] if name in wanted else None)
+        assert answer.session_state in (None, parameters.get("session_state"))
         assert "error" not in parameters
         assert issuer is None or parameters.get("iss", issuer) == issuer
-        assert "iss" in parameters or not promised
+        assert "iss" in parameters or not promised or "id_token" in wanted
 
 
 @given(altered(LOGIN) | st.dictionaries(any_text, any_json))

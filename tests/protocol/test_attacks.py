@@ -38,7 +38,7 @@ def test_an_access_token_that_fits_no_header_is_refused(token: str) -> None:
 def test_a_page_about_an_error_is_a_web_page(uri: str) -> None:
     answer = {"error": "server_error", "error_uri": uri}
     with pytest.raises(AuthorizationError) as refused:
-        parse_authorization_response(answer, None, False)
+        parse_authorization_response(answer, None, False, "code")
     with pytest.raises(TokenError) as failed:
         parse_token_response(json_response(answer, 400), 0)
     assert (refused.value.uri, failed.value.uri) == (None, None)

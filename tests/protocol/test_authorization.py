@@ -9,6 +9,8 @@ import pytest
 
 from reliant.errors import AuthorizationError, ConfigurationError
 from reliant.protocol.authorization import (
+    AuthorizationResponse,
+    authorization_parameters,
     build_authorization_url,
     new_login,
     parse_authorization_response,
@@ -25,7 +27,9 @@ LOGIN = LoginTransaction(code_verifier=VERIFIER, nonce="n", redirect_uri="https:
 
 
 def url_of(endpoint: str = ENDPOINT, login: LoginTransaction = LOGIN, **params: Any) -> str:
-    return build_authorization_url(endpoint, "client", "the-state", login, params)
+    return build_authorization_url(
+        endpoint, authorization_parameters("client", "the-state", login, params)
+    )
 
 
 def query_of(url: str) -> dict[str, str]:
@@ -106,13 +110,17 @@ def test_the_verifier_is_not_sent() -> None:
 
 @pytest.mark.parametrize("value", ["token", "id_token", "code id_token", "none", "", "CODE", None])
 def test_a_response_type_other_than_code_is_a_configuration_error(value: Any) -> None:
+    """Those with an ID Token come with openid only."""
     with pytest.raises(ConfigurationError) as caught:
-        url_of(response_type=value)
-    assert caught.value.code == "authorization.response_type"
+        new_login(None, {"response_type": value})
+    assert caught.value.code == "configuration.response_type"
+    # It is remembered with the login, so that nothing else can be asked for than was judged.
+    assert query_of(url_of(response_type=value))["response_type"] == "code"
 
 
 def test_response_type_code_may_be_said() -> None:
     assert query_of(url_of(response_type="code"))["response_type"] == "code"
+    assert new_login(None, {"response_type": "code"})[1].response_type is None
 
 
 # -- a new login ---------------------------------------------------------------------------------
@@ -249,7 +257,12 @@ def test_a_state_fits_a_url_and_a_cookie_name() -> None:
 
 
 def judge(issuer: str | None = ISSUER, promised: bool = False, **parameters: str) -> str:
-    return parse_authorization_response(parameters, issuer, promised)
+    """The code of the answer, which holds nothing else that counts."""
+    answer = parse_authorization_response(parameters, issuer, promised, "code")
+    assert answer.code is not None
+    session_state = parameters.get("session_state")
+    assert answer == AuthorizationResponse(answer.code, None, session_state)
+    return answer.code
 
 
 def refused(
@@ -265,6 +278,7 @@ def test_the_code_of_a_good_answer() -> None:
     assert judge(code="c", iss=ISSUER) == "c"
     assert judge(code="c", iss=ISSUER, promised=True) == "c"
     assert judge(code="c", session_state="x", scope="openid") == "c"
+    assert judge(code="c", id_token="nobody-asked-for") == "c"
 
 
 @pytest.mark.parametrize("iss", ["https://evil.example", ISSUER + "/", ISSUER.upper(), "\ud800"])

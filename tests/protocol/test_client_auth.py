@@ -12,6 +12,7 @@ from reliant.errors import ConfigurationError
 from reliant.protocol.client_auth import (
     ClientSecretBasic,
     ClientSecretPost,
+    Credentials,
     NoClientAuth,
     select_client_auth,
 )
@@ -114,9 +115,10 @@ CHOICES: list[tuple[str, Any, Any, Any, bool, str]] = [
 
 def select(method: Any, announced: Any, secret: Any, custom: bool) -> Any:
     brought = {Custom.name: Custom()} if custom else {}
-    return select_client_auth(
-        method, announced, "id", None if secret is None else Secret(secret), brought
+    credentials = Credentials(
+        "id", None if secret is None else Secret(secret), method, custom=brought
     )
+    return select_client_auth(credentials, announced, None, lambda: 1_700_000_000)
 
 
 @pytest.mark.parametrize(
@@ -132,8 +134,8 @@ def test_the_choice(method: Any, announced: Any, secret: Any, custom: bool, chos
 @pytest.mark.parametrize(
     ("method", "announced"),
     [
-        ("client_secret_jwt", None),
-        ("private_key_jwt", None),
+        ("client_secret_JWT", None),
+        ("private_key_jwks", None),
         ("client_secret_Basic", None),
         ("", None),
         (None, ("private_key_jwt", "tls_client_auth")),
@@ -148,8 +150,16 @@ def test_a_method_that_is_not_supported_is_a_configuration_error(
     assert caught.value.code == "client_auth.unsupported"
 
 
-@pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post"])
+@pytest.mark.parametrize(
+    "method", ["client_secret_basic", "client_secret_post", "client_secret_jwt"]
+)
 def test_a_secret_that_is_needed_and_missing_is_a_configuration_error(method: str) -> None:
     with pytest.raises(ConfigurationError, match='Missing "client_secret" value') as caught:
         select(method, None, None, False)
     assert caught.value.code == "client_auth.secret_missing"
+
+
+def test_a_key_that_is_needed_and_missing_is_a_configuration_error() -> None:
+    with pytest.raises(ConfigurationError, match="pass client_keys=") as caught:
+        select("private_key_jwt", None, "s", False)
+    assert caught.value.code == "client_auth.key_missing"

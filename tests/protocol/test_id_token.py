@@ -23,6 +23,7 @@ from tests.helpers.tokens import (
     claims,
     expected,
     id_token,
+    key_for,
     read_token,
     segment,
     unsigned,
@@ -262,6 +263,8 @@ def test_an_acr_that_was_asked_for_is_accepted(acr: str) -> None:
         (NAN, "auth_time_missing"),
         (HUGE, "auth_time_missing"),
         (NOW - 161, "auth_time"),
+        (NOW + 61, "auth_time"),
+        (NOW * 1000, "auth_time"),
         (0, "auth_time"),
         (-1, "auth_time"),
     ],
@@ -273,7 +276,7 @@ def test_a_sign_in_older_than_max_age_or_of_unknown_age_is_refused(
     assert refusal({"auth_time": auth_time}, max_age=100) == rule
 
 
-@pytest.mark.parametrize("auth_time", [NOW, NOW - 100, NOW - 160, NOW - 100.5])
+@pytest.mark.parametrize("auth_time", [NOW + 60, NOW, NOW - 100, NOW - 160, NOW - 100.5])
 def test_a_sign_in_within_max_age_is_accepted(auth_time: float) -> None:
     accept({"auth_time": auth_time}, max_age=100)
 
@@ -373,11 +376,21 @@ MALFORMED: dict[str, str] = {
 
 @pytest.mark.parametrize("text", MALFORMED.values(), ids=MALFORMED.keys())
 def test_what_is_no_readable_token_is_refused(text: str) -> None:
-    with pytest.raises(IDTokenError) as caught:
+    keys = (key_for("ES256"),)  # with which one of five parts would be decrypted
+    for given in [keys] if text.count(".") == 4 else [keys, ()]:
+        with pytest.raises(IDTokenError) as caught:
+            read_id_token(text, given)
+        assert caught.value.code == "id_token.malformed"
+        assert caught.value.__cause__ is not None
+        assert not text or text not in str(caught.value)
+
+
+def test_an_encrypted_token_is_refused_where_there_is_no_key() -> None:
+    text = MALFORMED["five parts, as JWE has"]
+    with pytest.raises(IDTokenError, match="client_keys") as caught:
         read_id_token(text)
-    assert caught.value.code == "id_token.malformed"
-    assert caught.value.__cause__ is not None
-    assert not text or text not in str(caught.value)
+    assert caught.value.code == "id_token.encrypted"
+    assert text not in str(caught.value)
 
 
 def test_a_good_token_is_read() -> None:

@@ -13,15 +13,27 @@ from reliant.protocol.claims import UserInfo
 from reliant.protocol.logout import build_logout_url
 from reliant.protocol.messages import HttpResponse
 from reliant.protocol.revocation import build_revocation_request, check_revocation_response
-from reliant.protocol.userinfo import build_userinfo_request, parse_userinfo_response
+from reliant.protocol.userinfo import (
+    build_userinfo_request,
+    check_userinfo_sub,
+    parse_userinfo_response,
+)
 from tests.helpers.http import json_response, text_response
 
 ALICE = {"sub": "alice", "email": "alice@example.org", "groups": ["a"]}
 
 
+def judge(answer: HttpResponse, sub: str | None, openid: bool) -> UserInfo:
+    """The claims of a plain answer."""
+    claims = parse_userinfo_response(answer, signed=False)
+    assert isinstance(claims, UserInfo)
+    check_userinfo_sub(claims, sub, openid)
+    return claims
+
+
 def refused(answer: HttpResponse, sub: str | None = "alice", openid: bool = True) -> UserInfoError:
     with pytest.raises(UserInfoError) as caught:
-        parse_userinfo_response(answer, sub, openid)
+        judge(answer, sub, openid)
     return caught.value
 
 
@@ -29,7 +41,7 @@ def refused(answer: HttpResponse, sub: str | None = "alice", openid: bool = True
 
 
 def test_a_good_answer_is_a_mapping_with_attributes() -> None:
-    claims = parse_userinfo_response(json_response(ALICE), "alice", openid=True)
+    claims = judge(json_response(ALICE), "alice", openid=True)
     assert claims == ALICE
     assert (claims.sub, claims.email, claims.name) == ("alice", "alice@example.org", None)
     assert json.loads(json.dumps(claims)) == ALICE
@@ -59,12 +71,12 @@ def test_a_sub_that_is_no_text_is_refused(sub: Any) -> None:
 def test_a_sub_is_compared_wherever_one_is_known() -> None:
     answer = json_response({**ALICE, "sub": "bob"})
     assert refused(answer, openid=False).code == "userinfo.sub_mismatch"
-    assert parse_userinfo_response(answer, None, openid=True).sub == "bob"
+    assert judge(answer, None, openid=True).sub == "bob"
 
 
 def test_plain_oauth_needs_no_sub() -> None:
     profile = {"login": "alice", "id": 5}
-    assert parse_userinfo_response(json_response(profile), None, openid=False) == profile
+    assert judge(json_response(profile), None, openid=False) == profile
     assert refused(json_response(profile), None).code == "userinfo.sub_missing"
 
 
@@ -77,7 +89,8 @@ BAD_ANSWERS = {
     "204": (text_response("", 204), "status"),
     "empty": (text_response(""), "empty"),
     "HTML": (text_response("<html>"), "html"),
-    "a JWT": (text_response("a.b.c", 200, "application/jwt"), "not_json"),
+    "a JWT": (text_response("a.b.c"), "not_json"),
+    "a JWT in other letters": (text_response("a.b.é", 200, "application/jwt"), "malformed"),
     "a form": (text_response("sub=alice"), "form_encoded"),
     "null": (json_response(None), "null"),
     "a list": (json_response([ALICE]), "not_object"),
@@ -92,6 +105,12 @@ def test_an_answer_that_is_no_claims_is_refused(
     answer: HttpResponse, rule: str, openid: bool
 ) -> None:
     assert refused(answer, openid=openid).code == f"userinfo.{rule}"
+
+
+@pytest.mark.parametrize("signed", [True, False])
+def test_a_jwt_is_no_claims_before_its_signature_is_judged(signed: bool) -> None:
+    answer = text_response(" a.b.c\n", 200, "application/jwt; charset=us-ascii")
+    assert parse_userinfo_response(answer, signed) == "a.b.c"
 
 
 def test_a_refused_token_is_a_401_to_the_browser() -> None:

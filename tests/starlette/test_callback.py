@@ -205,7 +205,7 @@ TOKENS: dict[str, tuple[Faults, str]] = {
     "no-id-token": ({"token.id_token": REMOVE}, "id_token.missing"),
     "id-token-number": ({"token.id_token": 5}, "token.id_token"),
     "id-token-garbage": ({"token.id_token": "garbage"}, "id_token.malformed"),
-    "id-token-of-five-parts": ({"token.id_token": "a.b.c.d.e"}, "id_token.malformed"),
+    "id-token-of-five-parts": ({"token.id_token": "a.b.c.d.e"}, "id_token.encrypted"),
     "2-MiB": ({"token.size": 2 * MIB}, "http.too_large"),
     "slow": ({"token.delay": 60}, "http.timeout"),
     "reset": ({"token.reset": True}, "http.connection"),

@@ -90,7 +90,9 @@ async def test_at_the_call_it_needs_a_secret_key(store: str) -> None:
         assert caught.value.code == "configuration.form_post"
 
 
-@pytest.mark.parametrize("mode", ["fragment", "web_message", "query.jwt", "form_post.jwt", "post"])
+@pytest.mark.parametrize(
+    "mode", ["fragment.jwt", "web_message", "query.jwt", "form_post.jwt", "post"]
+)
 async def test_other_modes_are_refused(mode: str) -> None:
     oauth = new_oauth("cookie")
     client = oauth.register("op", client_id="id", authorize_url="https://op.example/a")

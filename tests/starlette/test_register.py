@@ -6,7 +6,7 @@ import dataclasses
 import inspect
 import json
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import httpx2
 import pytest
@@ -15,7 +15,8 @@ from starlette.datastructures import URL, Secret
 from starlette.requests import Request
 
 from reliant import ConfigurationError, HttpRequest, OAuthClient, OAuthError
-from reliant.client.settings import JSON_SETTINGS, SETTINGS
+from reliant.client.settings import JSON_SETTINGS, REGISTERED, SETTINGS
+from reliant.protocol.jose import generate_key
 from reliant.protocol.metadata import JSON_MEMBERS, METADATA_MEMBERS
 from reliant.starlette import OAuth, StarletteClient
 
@@ -230,8 +231,31 @@ def test_settings_come_from_a_file_and_the_environment(tmp_path: Any) -> None:
     assert "GOOGLE_CLIENT_ID" not in environ
 
 
+APP_KEY: Any = generate_key("ES256", "app-key")
+# Settings of which not every text is one.
+CHOICES = {
+    "client_keys": APP_KEY.as_pem(private=True).decode(),
+    "id_token_encrypted_response_alg": "ECDH-ES",
+    "id_token_encrypted_response_enc": "A128GCM",
+    "id_token_signed_response_alg": "ES256",
+    "request_object": "uri",
+    "request_object_encryption_alg": "RSA-OAEP-256",
+    "request_object_encryption_enc": "A256GCM",
+    "request_object_signing_alg": "PS256",
+    "response_mode": "query",
+    "response_type": "code id_token",
+    "token_endpoint_auth_method": "client_secret_post",
+    "token_endpoint_auth_signing_alg": "ES256",
+    "userinfo_encrypted_response_alg": "RSA-OAEP",
+    "userinfo_encrypted_response_enc": "A128CBC-HS256",
+    "userinfo_signed_response_alg": "ES256",
+}
+
+
 def _value_of(setting: str) -> tuple[str, Any]:
     """A setting as it stands in a config file, and as it must arrive."""
+    if setting in CHOICES:
+        return CHOICES[setting], CHOICES[setting]
     if setting == "client_kwargs":
         return '{"scope": "openid", "timeout": 3}', {"scope": "openid", "timeout": 3}
     if setting == "jwks":
@@ -251,11 +275,18 @@ def _arrived(client: StarletteClient, setting: str) -> Any:
         return client.client_secret.reveal()
     if setting in METADATA_MEMBERS | names.keys():
         return client.settings.metadata[names.get(setting, setting)]
+    if setting in REGISTERED:
+        return client.settings.registered[setting]
+    if setting in ("response_mode", "response_type"):
+        return client.settings.authorize_params[setting]
+    if setting == "client_keys":
+        (key,) = cast("tuple[Any]", client.settings.keys)
+        return key.as_pem(private=True).decode()
     return getattr(client.settings, setting)
 
 
 TEXT_AND_JSON = sorted(
-    SETTINGS - {"compliance_fix", "fetch_token", "update_token", "client_auth_methods"}
+    SETTINGS - {"compliance_fix", "fetch_token", "on_logout", "update_token", "client_auth_methods"}
 )
 
 
@@ -317,7 +348,7 @@ def test_a_dict_setting_must_be_one(key: str, value: Any) -> None:
     assert caught.value.code == "configuration.type"
 
 
-@pytest.mark.parametrize("key", ["fetch_token", "update_token", "compliance_fix"])
+@pytest.mark.parametrize("key", ["fetch_token", "update_token", "compliance_fix", "on_logout"])
 def test_a_hook_must_be_a_function(key: str) -> None:
     settings: dict[str, Any] = {key: "not a function"}
     with pytest.raises(ConfigurationError, match=key) as caught:
