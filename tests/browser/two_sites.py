@@ -39,7 +39,7 @@ class Place:
 
     @property
     def elsewhere(self) -> str:
-        """The same address by the name localhost: of another site to a browser than those on 127.0.0.1."""
+        """The same address by the name localhost, which makes it another site to a browser."""
         return self.url.replace("127.0.0.1", "localhost")
 
 

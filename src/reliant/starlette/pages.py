@@ -92,7 +92,9 @@ def _page(title: str, body: str, policy: str) -> HTMLResponse:
     headers = {
         "cache-control": "no-store",
         "content-security-policy": policy,
-        "referrer-policy": "no-referrer",
+        # Not no-referrer: the page's own POST would come with "Origin: null", which an app that
+        # checks origins refuses.
+        "referrer-policy": "same-origin",
         "x-content-type-options": "nosniff",
     }
     return HTMLResponse(page, headers=headers)
