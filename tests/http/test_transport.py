@@ -486,7 +486,9 @@ async def test_a_clients_own_certificate_is_no_other_clients(
 
     monkeypatch.setattr(ssl.SSLContext, "load_cert_chain", spy)
     with_certificate = HttpTransport({"cert": str(pair)}, "Test/1")
-    with pytest.warns(DeprecationWarning):  # httpx2 would have a context of one's own instead
+    with pytest.warns(
+        DeprecationWarning, match="cert"
+    ):  # httpx2 would have a context of one's own instead
         with_certificate.client()
     assert len(loaded) == 1
     assert loaded[0] is not _tls_context()
