@@ -360,7 +360,7 @@ async def test_the_memory_of_used_cookies_does_not_grow() -> None:
         request = Request({"type": "http", "headers": headers})
         await transactions.take(request, "op", "s", LoginTransaction.from_record)
         clock.now += 100
-    assert len(transactions._used) <= 7
+    assert len(transactions._guard._used) <= 7
 
 
 # -- login and logout ----------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from reliant.protocol.values import is_loopback, s256
 from reliant.starlette.cookies import clear_cookie, host_cookie
 from reliant.starlette.requests import cookies_of, header_of, host_of, origin_of_request
 from reliant.storage.calls import call
+from reliant.storage.replay import ReplayGuard
 from reliant.storage.sealed import Sealer
 
 __all__ = ["CacheStore", "CookieStore", "Read", "SessionStore", "TransactionStore"]
@@ -181,7 +182,8 @@ class CookieStore:
         self._cache = cache
         self._clock = clock
         self._sealers: dict[str, Sealer] = {}
-        self._used: dict[str, float] = {}
+        self._atomic = hasattr(cache, "getdel")
+        self._guard = ReplayGuard(None if self._atomic else cache, clock)
 
     async def put(
         self,
@@ -200,7 +202,7 @@ class CookieStore:
                 "under 2 KB, or use OAuth(cache=...).",
                 code="configuration.data_too_large",
             )
-        if hasattr(self._cache, "getdel"):
+        if self._atomic:
             await call(self._cache.set, f"_unused_{_mark(sealed)}", "1", self._lifetime)
         max_age = self._lifetime + EXPIRED_KEPT
         return [
@@ -232,25 +234,12 @@ class CookieStore:
                                "or was changed")  # fmt: skip
             raise _unknown()
         _check_time(record["exp"], self._clock())
-        await self._use(_mark(sealed), record["exp"])
-        return transaction
-
-    async def _use(self, mark: str, expires: float) -> None:
-        now = self._clock()
-        for old, until in list(self._used.items()):
-            if until > now:
-                break
-            del self._used[old]
-        if mark in self._used:
+        mark = _mark(sealed)
+        if not await self._guard.first_use(mark, record["exp"]):
             raise _used()
-        self._used[mark] = expires
-        if hasattr(self._cache, "getdel"):
-            if await call(self._cache.getdel, f"_unused_{mark}") is None:
-                raise _used()
-        elif self._cache is not None:
-            if await call(self._cache.get, f"_used_{mark}") is not None:
-                raise _used()
-            await call(self._cache.set, f"_used_{mark}", "1", max(1, int(expires - now)))
+        if self._atomic and await call(self._cache.getdel, f"_unused_{mark}") is None:
+            raise _used()
+        return transaction
 
     def _sealer(self, client: str) -> Sealer:
         sealer = self._sealers.get(client)

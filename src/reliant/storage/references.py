@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +18,7 @@ MAX_KEPT = 10_000
 class References:
     """Keeps texts for a short while: in this process, or for all workers in ``cache``.
 
-    ``lifetime``: seconds; ``cache``: ``get``, ``set`` and ``delete`` as everywhere.
+    ``lifetime``: seconds; ``cache``: ``get``, ``set``, ``delete`` and, for once only among all workers, ``getdel``.
     """
 
     def __init__(
@@ -44,10 +45,15 @@ class References:
 
     async def take(self, reference: str) -> str | None:
         """The text of a reference, once; None where there is none or its time is over."""
+        if not re.fullmatch(r"[A-Za-z0-9_-]{32}", reference):
+            return None  # a stranger wrote it, and not every cache takes any key
         if self._cache is not None:
             key = f"_reference_{reference}"
-            text = await call(self._cache.get, key)
-            await call(self._cache.delete, key)
+            if hasattr(self._cache, "getdel"):
+                text = await call(self._cache.getdel, key)
+            else:
+                text = await call(self._cache.get, key)
+                await call(self._cache.delete, key)
             return text.decode() if isinstance(text, bytes) else text
         end, text = self._kept.pop(reference, (0.0, ""))
         return text if end > self._clock() else None
