@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
+from itertools import count
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import httpx2
 import pytest
 from starlette.requests import Request
 
 from reliant import MissingTokenError, OAuthError, UserInfoError
+from reliant.http.cached import MAX_RENEWALS
+from reliant.protocol import jose
 from reliant.starlette import OAuth
 from reliant.starlette.requests import cookies_of
+from reliant.storage.references import References
+from reliant.storage.replay import ReplayGuard
 from reliant.testing import FakeProvider
 from tests.helpers.fake_api import FakeApi
 from tests.helpers.relying_party import (
@@ -172,3 +179,108 @@ async def test_a_refresh_by_the_bare_string_does_not_make_the_person_forgotten()
         await client.userinfo({**token, "userinfo": {"sub": "alice"}})
     assert caught.value.code == "userinfo.sub_mismatch"
     assert api.paths() == ["/token", "/me"]
+
+
+# -- what anybody may post -----------------------------------------------------------------------
+
+ISSUER = "https://op.example"
+KEY = jose.generate_key("ES256", "op")
+
+
+async def test_forged_logout_tokens_cost_few_fetches_though_the_key_set_changes_each_time() -> None:
+    """As one does that is written anew for each request, or comes from servers out of step."""
+    numbers, fetched = count(), []
+
+    def jwks(request: httpx2.Request) -> httpx2.Response:
+        fetched.append(request)
+        return httpx2.Response(200, json={"keys": [jose.public_jwk(KEY)], "n": next(numbers)})
+
+    client = OAuth().register(
+        "op",
+        client_id="client",
+        issuer=ISSUER,
+        jwks_uri=f"{ISSUER}/jwks",
+        id_token_signed_response_alg="ES256",
+        client_kwargs={"transport": httpx2.MockTransport(jwks)},
+    )
+    event: dict[str, Any] = {"http://schemas.openid.net/event/backchannel-logout": {}}
+    for number in range(30):
+        claims = {
+            "iss": ISSUER,
+            "aud": "client",
+            "sub": "x",
+            "iat": int(time.time()),
+            "events": event,
+        }
+        forged = jose.sign_jwt({**claims, "jti": "j"}, KEY, "ES256", kid=f"unknown {number}")
+        with pytest.raises(OAuthError) as caught:
+            await client.verifier.logout_token(forged)
+        assert caught.value.code == "logout_token.key_unknown"
+    assert len(fetched) == 1 + MAX_RENEWALS
+
+
+class StrictCache(dict[str, str]):
+    """As memcached: no key of more than 250 characters, none with white space or controls."""
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self._check(key)
+        return super().get(key, default)
+
+    def set(self, key: str, value: str, seconds: int) -> None:
+        self._check(key)
+        self[key] = value
+
+    def delete(self, key: str) -> None:
+        self._check(key)
+        self.pop(key, None)
+
+    def _check(self, key: str) -> None:
+        if len(key) > 250 or not key.isascii() or not key.isprintable() or " " in key:
+            raise ValueError("not a key")
+
+
+@pytest.mark.parametrize("reference", ["x" * 5000, "a\r\nflush_all\r\n", "\x00", "\xff", "a b", ""])
+async def test_no_reference_of_a_strangers_making_reaches_the_cache(reference: str) -> None:
+    assert await References(cache=StrictCache()).take(reference) is None
+
+
+@pytest.mark.parametrize("jti", ["x" * 255, "a\r\nflush_all", "\ud800", "a b"])
+async def test_any_jti_is_remembered_by_any_cache(jti: str) -> None:
+    cache = StrictCache()
+    assert await ReplayGuard(cache).first_use(jti, time.time() + 60)
+    assert not await ReplayGuard(cache).first_use(jti, time.time() + 60)
+
+
+async def test_a_cache_that_can_gives_a_request_object_out_once_at_the_same_instant() -> None:
+    class Atomic(StrictCache):
+        async def getdel(self, key: str) -> str | None:
+            found = self.pop(key, None)
+            await anyio.lowlevel.checkpoint()
+            return found
+
+    kept, found = References(cache=Atomic()), []
+    reference = await kept.keep("request object")
+
+    async def take() -> None:
+        found.append(await kept.take(reference))
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(3):
+            tasks.start_soon(take)
+    assert sorted(filter(None, found)) == ["request object"]
+
+
+# -- claims of other parties ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("sub", "verified"), [("alice", True), ("mallory", False)])
+async def test_another_persons_token_proves_nothing_of_this_one(sub: str, verified: bool) -> None:
+    """A claims source may hand out an ID Token that the provider made for someone else."""
+    client = OAuth().register(
+        "op", client_id="client", issuer=ISSUER, jwks={"keys": [jose.public_jwk(KEY)]}
+    )
+    claims = {"iss": ISSUER, "aud": "client", "sub": sub, "email": "m@example.org"}
+    token = jose.sign_jwt(claims, KEY, "ES256", kid="op")
+    sources = {"_claim_names": {"email": "s"}, "_claim_sources": {"s": {"JWT": token}}}
+    found = await client.resolve_claims({"sub": "alice", **sources})
+    assert found["email"].verified is verified

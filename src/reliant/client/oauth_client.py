@@ -396,7 +396,9 @@ class OAuthClient:
             if jwt is None:
                 jwt = parse_claims_response(await self.transport.send(build_claims_request(source)))
             token = read_source(jwt)
-            verified = await self.verifier.vouches_for(token)
+            # Another person's token is as well signed as this one's.
+            theirs = token.claims.get("sub") in (None, claims.get("sub"))
+            verified = theirs and await self.verifier.vouches_for(token)
             found.update(sourced_claims(source, token, verified))
         return found
 
@@ -506,7 +508,8 @@ class OAuthClient:
         request = build_registration_request(
             endpoint, metadata, initial_access_token, software_statement
         )
-        return parse_registration_response(await self.transport.send(request), initial_access_token)
+        response = await self.transport.send(request)
+        return parse_registration_response(response, initial_access_token, endpoint)
 
     async def read_registration(self) -> Registration:
         """Read the client's registration from the provider (RFC 7592 section 2.1).
@@ -533,7 +536,7 @@ class OAuthClient:
     async def _manage(self, method: str, metadata: Mapping[str, Any] | None) -> Registration:
         uri, access_token = self._management()
         request = build_management_request(method, uri, access_token, metadata)
-        answer = parse_registration_response(await self.transport.send(request), access_token)
+        answer = parse_registration_response(await self.transport.send(request), access_token, uri)
         self.adopt_registration(answer)
         return answer
 

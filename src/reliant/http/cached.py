@@ -19,6 +19,7 @@ DEFAULT_TTL, MIN_TTL, MAX_TTL = 3600, 60, 24 * 3600  # seconds
 STALE_FOR = 24 * 3600  # seconds a document may be served past its time while fetches fail
 RETRY_AFTER = 10  # seconds between fetches while the source is down
 COOLDOWN = 10  # seconds between fetches that brought nothing new
+MAX_RENEWALS = 5  # in a cooldown, also where each brings something new
 
 T = TypeVar("T")
 
@@ -38,6 +39,7 @@ class Cached(Generic[T]):
         self._clock = clock
         self._value: T | None = None
         self._fresh_until = self._stale_until = self._cool_until = 0.0
+        self._renewals, self._renewals_since = 0, 0.0
         self._flight: SingleFlight[T] = SingleFlight()
 
     @property
@@ -63,7 +65,8 @@ class Cached(Generic[T]):
         """Fetch again because ``seen`` did not serve; what is kept where that is no use.
 
         A fetch that brings nothing new, or fails, is not repeated within the cooldown; one that
-        brings something new starts none, so that the next rotation is picked up at once.
+        brings something new starts none, so that the next rotation is picked up at once, but for
+        the fifth: a document that never comes the same twice must not cost a fetch a forged token.
         """
         now = self._clock()
         if self._value is not None and self._value is not seen:
@@ -75,7 +78,10 @@ class Cached(Generic[T]):
         except OAuthError as exc:
             log.warning("provider document not renewed: code=%s", exc.code)
             value = seen
-        if value == seen:
+        if now >= self._renewals_since + COOLDOWN:
+            self._renewals, self._renewals_since = 0, now
+        self._renewals += 1
+        if value == seen or self._renewals >= MAX_RENEWALS:
             self._cool_until = self._clock() + COOLDOWN
         return value
 

@@ -127,13 +127,18 @@ def check_claims(token: Jws, expected: Expected, now: int) -> None:
     """Judge header and claims of an ID Token; the signature is judged apart.
 
     ``now``: Unix time in seconds. Raises ``IDTokenError`` with the code of the rule that failed:
-    ``id_token.alg``, ``.iss_mismatch``, ``.sub_missing``, ``.sub_mismatch``, ``.aud_missing``,
-    ``.aud_mismatch``, ``.azp_missing``, ``.azp_mismatch``, ``.exp_missing``, ``.expired``,
-    ``.iat_missing``, ``.iat_future``, ``.nbf``, ``.nonce_missing``, ``.nonce_mismatch``, ``.acr``,
-    ``.auth_time_missing``, ``.auth_time``, ``.at_hash``, ``.s_hash``, ``.c_hash``,
-    ``.c_hash_missing``.
+    ``id_token.events``, ``.alg``, ``.iss_mismatch``, ``.sub_missing``, ``.sub_mismatch``,
+    ``.aud_missing``, ``.aud_mismatch``, ``.azp_missing``, ``.azp_mismatch``, ``.exp_missing``,
+    ``.expired``, ``.iat_missing``, ``.iat_future``, ``.nbf``, ``.nonce_missing``,
+    ``.nonce_mismatch``, ``.acr``, ``.auth_time_missing``, ``.auth_time``, ``.at_hash``,
+    ``.s_hash``, ``.c_hash``, ``.c_hash_missing``.
     """
     claims, leeway = token.claims, min(expected.leeway, MAX_LEEWAY)
+
+    # A logout token is signed by the same key for the same audience, and tells of no login.
+    typ = str(token.header.get("typ")).lower().removeprefix("application/")
+    if isinstance(claims.get("events"), dict) or typ == "logout+jwt":
+        raise _error("events", "This is a logout token or another event, and no ID Token.")
 
     # 1. (Decryption comes before; a token that is not encrypted starts at 2.)
     # 2. The issuer is exactly the provider's.

@@ -64,6 +64,10 @@ _RSA_BITS = range(2048, 8192 + 1)
 # Members of a private key. We only verify, and an RSA "d" of a megabyte costs minutes to import.
 _PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth"})
 
+# Members of a published key; "key_ops" of a private key are others than those of its public part.
+_PUBLIC = frozenset({"kty", "use", "alg", "kid", "n", "e", "crv", "x", "y",
+                     "x5u", "x5c", "x5t", "x5t#S256"})  # fmt: skip
+
 
 class MalformedToken(ValueError):
     """The text is not a JWS that can be read; the message says why and holds no part of it."""
@@ -202,8 +206,8 @@ def generate_key(alg: str, kid: str | None = None) -> Key:
 
 
 def public_jwk(key: Key) -> dict[str, Any]:
-    """The public members of ``key`` as a JWK."""
-    return dict(key.as_dict(private=False))
+    """The public members of ``key`` as a JWK, and none that we don't know to be public."""
+    return {k: v for k, v in key.as_dict(private=False).items() if k in _PUBLIC}
 
 
 def sign_jwt(claims: Mapping[str, Any], key: Key, alg: str, **header: Any) -> str:
@@ -306,9 +310,15 @@ def decrypt(token: str, keys: Sequence[Key], alg: str | None, enc: str | None) -
 
 
 def encrypt(payload: str, key: Key, alg: str, enc: str, **header: Any) -> str:
-    """Encrypt ``payload`` for the holder of ``key``; further header members by keyword."""
+    """Encrypt ``payload`` for the holder of ``key``; further header members by keyword.
+
+    Raises ``ValueError`` where ``key``, ``alg`` or ``enc`` can't be used for that.
+    """
     protected = {"alg": alg, "enc": enc, **header}
-    return jwe.encrypt_compact(protected, payload.encode(), key, registry=_JWE)
+    try:
+        return jwe.encrypt_compact(protected, payload.encode(), key, registry=_JWE)
+    except JoseError as exc:
+        raise ValueError("no encryption with this key and these algorithms") from exc
 
 
 def unsigned_jwt(claims: Mapping[str, Any]) -> str:

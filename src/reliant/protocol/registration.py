@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from reliant.errors import RegistrationError, printable
 from reliant.protocol.messages import HttpRequest, HttpResponse, integer, json_object, text
-from reliant.protocol.values import Secret, is_secure_url
+from reliant.protocol.token_endpoint import fits_header
+from reliant.protocol.values import Secret, is_secure_url, origin_of
 
 __all__ = [
     "Registration",
@@ -100,10 +102,13 @@ def _check_metadata(document: Mapping[str, Any]) -> None:
             raise _error("metadata", f'The client metadata have "{name}" without its "_alg".')
 
 
-def parse_registration_response(response: HttpResponse, hide: str | None = None) -> Registration:
+def parse_registration_response(
+    response: HttpResponse, hide: str | None = None, asked: str = ""
+) -> Registration:
     """Judge the answer to a registration, a read or an update (RFC 7591 section 3.2, 7592 3).
 
-    200 counts as well as 201, for some providers answer so. ``hide``: the initial access token.
+    200 counts as well as 201, for some providers answer so. ``hide``: the initial access token;
+    ``asked``: where the answer comes from, the one place that may be managed over plain http.
     Raises ``RegistrationError``: ``registration.refused`` with the provider's error,
     ``.status``, ``.not_json`` and its kin, ``.client_id``, ``.member``, ``.management``.
     """
@@ -111,17 +116,22 @@ def parse_registration_response(response: HttpResponse, hide: str | None = None)
         raise _refused(response, hide)
     document = json_object(response, RegistrationError, "registration")
     client_id = text(document.get("client_id"))
-    if client_id is None:
-        raise _error("client_id", "The answer to the registration has no client_id.")
+    if client_id is None or not _is_sendable(client_id):
+        raise _error("client_id", "The answer to the registration has no usable client_id.")
     secret, access_token = document.get("client_secret"), document.get("registration_access_token")
     expires_at = integer(document.get("client_secret_expires_at") or 0)
     for name, value in document.items():
-        if name.endswith(_TEXTS) and not isinstance(value, str | None):
-            raise _error("member", f'The "{printable(name, 100)}" in the answer is not a string.')
+        if name.endswith(_TEXTS) and not _is_sendable(value):
+            raise _error("member", f'The "{printable(name, 100)}" in the answer is not a usable '
+                         "string.")  # fmt: skip
+    if access_token and not fits_header(access_token):  # the HTTP library would quote it
+        raise _error("member", 'The "registration_access_token" in the answer fits no header.')
     if expires_at is None:
         raise _error("member", 'The "client_secret_expires_at" in the answer is not a time.')
     uri = text(document.get("registration_client_uri"))
-    if uri is not None and not is_secure_url(uri):
+    # Plain http to this very machine is for those only who run the provider there.
+    secure = uri is None or uri.startswith("https://") or origin_of(uri) == origin_of(asked)
+    if uri is not None and not (secure and is_secure_url(uri)):
         raise _error("management", "The registration_client_uri in the answer is not https.")
     return Registration(
         client_id,
@@ -131,6 +141,11 @@ def parse_registration_response(response: HttpResponse, hide: str | None = None)
         uri,
         document,
     )
+
+
+def _is_sendable(value: object) -> bool:
+    """A string or nothing; JSON may hold lone surrogates, which no message can."""
+    return value is None or (isinstance(value, str) and not re.search("[\ud800-\udfff]", value))
 
 
 def check_deletion_response(response: HttpResponse, hide: str | None = None) -> None:

@@ -63,9 +63,20 @@ def _as_json(name: str, value: Any) -> Any:
 
 
 def encrypt_request_object(request_object: str, key: Key, alg: str, enc: str) -> str:
-    """Encrypt a request object for the provider (RFC 9101 section 6.1)."""
+    """Encrypt a request object for the provider (RFC 9101 section 6.1).
+
+    Raises ``ConfigurationError`` with ``configuration.algorithm`` for algorithms not used here,
+    which the provider too may have answered to a registration.
+    """
     header = {"kid": key.kid} if key.kid is not None else {}
-    return encrypt(request_object, key, alg, enc, cty="oauth-authz-req+jwt", **header)
+    try:
+        return encrypt(request_object, key, alg, enc, cty="oauth-authz-req+jwt", **header)
+    except ValueError as exc:
+        raise ConfigurationError(
+            description="A request object can't be encrypted with request_object_encryption_alg "
+            f"{alg!r} and request_object_encryption_enc {enc!r} here.",
+            code="configuration.algorithm",
+        ) from exc
 
 
 def outer_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:

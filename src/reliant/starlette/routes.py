@@ -121,7 +121,7 @@ async def _backchannel_logout(client: StarletteClient, request: Request) -> Resp
             description='Missing "logout_token" parameter.', code="logout_token.missing"
         )
     logout = await client.verifier.logout_token(token)
-    key = f"logout_{logout.iss}_{logout.jti}"
+    key = f"logout_{client.name}_{logout.iss}_{logout.jti}"
     event = LogoutEvent(client.name, "back", logout.iss, logout.sub, logout.sid, request)
     try:
         first = await client.replay_guard.first_use(key, logout.expires_at)

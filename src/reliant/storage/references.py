@@ -18,7 +18,8 @@ MAX_KEPT = 10_000
 class References:
     """Keeps texts for a short while: in this process, or for all workers in ``cache``.
 
-    ``lifetime``: seconds; ``cache``: ``get``, ``set``, ``delete`` and, for once only among all workers, ``getdel``.
+    ``lifetime``: seconds; ``cache``: ``get``, ``set`` and ``delete`` as everywhere; with ``getdel``
+    too a text is given out once among all workers, to the instant.
     """
 
     def __init__(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -52,4 +53,5 @@ class ReplayGuard:
 
 def _name(key: str) -> str:
     """The cache's key: not every cache takes one of any length or with any character."""
-    return f"_used_{s256(quote(key, errors='replace'))}"
+    plain = re.fullmatch(r"[A-Za-z0-9._~-]{1,128}", key)
+    return f"_used_{key if plain else s256(quote(key, errors='replace'))}"
