@@ -45,7 +45,10 @@ class Site:
     def initiate(self, method: str = "GET", **params: str) -> Any:
         params = {"iss": self.provider.issuer, **params}
         if method == "POST":
-            return self.browser.post("/op/initiate-login", data=params)
+            response = self.browser.post("/op/initiate-login", data=params)
+            if response.status_code == 303:  # to itself, where the session cookie comes along
+                return self.browser.get(response.headers["location"])
+            return response
         return self.browser.get(f"/op/initiate-login?{urlencode(params)}")
 
     def finish(self, response: Any) -> Any:
@@ -159,3 +162,13 @@ def test_what_fails_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "reliant"):
         assert site.initiate().status_code == 503
     assert len(caplog.records) == 1
+
+
+def test_a_post_from_elsewhere_ends_no_session() -> None:
+    """Its session cookie stays behind, and one set now would take the place of the person's own."""
+    site = Site()
+    response = site.browser.post("/op/initiate-login", data={"iss": site.provider.issuer})
+    assert response.status_code == 303
+    assert "set-cookie" not in response.headers
+    assert response.headers["location"].startswith("/op/initiate-login?iss=")
+    assert response.headers["cache-control"] == "no-store"

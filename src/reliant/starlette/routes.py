@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from reliant.errors import LogoutTokenError, OAuthError, printable
 from reliant.protocol.jose import public_jwk
-from reliant.protocol.values import is_local_path, same
+from reliant.protocol.values import append_query, is_local_path, same
 from reliant.starlette.pages import check_session_page, logout_page
 from reliant.starlette.requests import (
     callback_parameters,
@@ -31,6 +31,7 @@ __all__ = ["LogoutEvent", "client_routes"]
 
 log: logging.Logger = logging.getLogger("reliant")
 
+_TARGET = "target_link_uri"
 _NO_STORE = {"cache-control": "no-store"}
 _URI_PATH = re.compile(r"/[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]*")  # RFC 3986 appendix A
 Handler = Callable[[Request], Awaitable[Response]]
@@ -176,8 +177,14 @@ def _initiator(redirect_uri: Any) -> Any:
         hint = parameters.get("login_hint")
         if hint is not None and len(hint) > 1024:
             raise _error("login_hint", 'The "login_hint" is too long.')
+        return_to = _target(request, parameters.get(_TARGET))
+        if request.method == "POST":
+            # A session cookie stays behind when another site posts, and a session begun now would
+            # take the place of the person's own. It comes along with a GET.
+            known = {name: parameters.get(name) for name in ("iss", "login_hint", _TARGET)}
+            again = append_query(request.url.path, known)
+            return RedirectResponse(again, 303, headers=_NO_STORE)
         uri = redirect_uri(request) if callable(redirect_uri) else redirect_uri
-        return_to = _target(request, parameters.get("target_link_uri"))
         extra = {} if hint is None else {"login_hint": hint}
         try_again = client.login_path
         response = await client.authorize_redirect(request, uri, return_to=return_to, **extra)
