@@ -290,6 +290,22 @@ TEXT_AND_JSON = sorted(
 )
 
 
+@pytest.mark.parametrize("as_set", [False, True], ids=["JWK", "JWK Set"])
+def test_the_clients_keys_come_from_config_as_json(as_set: bool) -> None:
+    jwk = APP_KEY.as_dict(private=True)
+    written = json.dumps({"keys": [jwk]} if as_set else jwk)
+    (key,) = OAuth({"OP_CLIENT_KEYS": written}).register("op").settings.keys
+    assert key.is_private
+    assert key.kid == "app-key"
+
+
+@pytest.mark.parametrize("written", ["{", "[]", '{"kty": "EC"}', "[1]"])
+def test_json_that_is_no_key_is_an_error(written: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        OAuth({"OP_CLIENT_KEYS": written}).register("op")
+    assert caught.value.code == "configuration.client_keys"
+
+
 @pytest.mark.parametrize("setting", TEXT_AND_JSON)
 def test_every_setting_comes_from_config(setting: str) -> None:
     written, value = _value_of(setting)

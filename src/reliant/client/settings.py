@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
@@ -232,6 +233,8 @@ def _client_keys(value: Any) -> tuple[Key, ...]:
     if value is None:
         return ()
     try:
+        if isinstance(value, str) and value.lstrip().startswith(("{", "[")):
+            value = json.loads(value)  # as the environment has it
         return import_private_keys(value)
     except (ValueError, TypeError) as exc:
         raise _error("client_keys", "client_keys must be private keys: PEM text, a JWK, a JWK Set "
