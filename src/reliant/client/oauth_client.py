@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
-from urllib.parse import urljoin
 
 import httpx2
 
@@ -19,11 +18,11 @@ from reliant.errors import (
     IDTokenError,
     MetadataError,
     MissingTokenError,
-    OAuthError,
 )
 from reliant.http.provider import OpenIDProvider
 from reliant.http.single_flight import SingleFlight
 from reliant.http.transport import HttpTransport, provider_error
+from reliant.protocol.api_call import check_destination, needs_refresh, resolve_url
 from reliant.protocol.authorization import (
     authorization_parameters,
     build_authorization_url,
@@ -49,7 +48,7 @@ from reliant.protocol.jose import (
     signing_key,
 )
 from reliant.protocol.logout import build_logout_url
-from reliant.protocol.messages import HttpRequest, HttpResponse, form_request, integer, text
+from reliant.protocol.messages import HttpRequest, HttpResponse, form_request, text
 from reliant.protocol.metadata import ServerMetadata
 from reliant.protocol.registration import (
     Registration,
@@ -68,7 +67,6 @@ from reliant.protocol.token_endpoint import (
     Token,
     build_code_request,
     build_refresh_request,
-    fits_header,
     merge_refreshed,
     parse_token_response,
 )
@@ -78,13 +76,12 @@ from reliant.protocol.userinfo import (
     check_userinfo_sub,
     parse_userinfo_response,
 )
-from reliant.protocol.values import Secret, is_secure_url, origin_of
+from reliant.protocol.values import Secret
 from reliant.storage.calls import call
 from reliant.storage.references import References
 
 __all__ = ["OAuthClient"]
 
-REFRESH_EARLY = 10  # seconds before its end at which a token counts as expired
 RESULT_KEPT = 30  # seconds a refresh serves those who come late with the old token
 MAX_RESULTS = 1000
 
@@ -628,10 +625,11 @@ class OAuthClient:
         given. A token that was refreshed is updated in place where it is a dict, and stands in
         ``response.extensions["oauth_token"]``.
         """
-        url = self._resolve(url)
+        base = self.settings.api_base_url
+        url = resolve_url(url, base)
         refreshed: Mapping[str, Any] | None = None
         if not withhold_token:
-            self._check_origin(url, token_origin)
+            check_destination(url, base, token_origin)
             current = await self._usable(token)
             if current is not token:
                 refreshed = current
@@ -649,36 +647,6 @@ class OAuthClient:
             response.extensions["oauth_token"] = refreshed
         return response
 
-    def _resolve(self, url: str) -> str:
-        base = self.settings.api_base_url
-        if base is not None:
-            try:
-                return urljoin(base, url)
-            except ValueError:  # such as "//[": it has no origin, so the next step refuses it
-                return url
-        if origin_of(url) is None:
-            raise ConfigurationError(
-                description='Missing "api_base_url" value: a relative URL needs one.',
-                code="configuration.api_base_url",
-            )
-        return url
-
-    def _check_origin(self, url: str, token_origin: str | None) -> None:
-        if not is_secure_url(url):
-            raise ConfigurationError(
-                description="An access token travels over https only, or to this machine.",
-                code="http.insecure",
-            )
-        places = [place for place in (self.settings.api_base_url, token_origin) if place]
-        if places and origin_of(url) not in map(origin_of, places):
-            raise OAuthError(
-                "foreign_origin",
-                "The URL is on another origin than api_base_url, so the access token stays here. "
-                "If it belongs there, pass token_origin= with that origin; if the request needs "
-                "no token, pass withhold_token=True.",
-                code="request.foreign_origin",
-            )
-
     def _place(self, access_token: str, options: Mapping[str, Any]) -> tuple[Any, Any]:
         headers, data = httpx2.Headers(options.get("headers")), options.get("data")
         if self.settings.token_placement == "body":
@@ -687,34 +655,15 @@ class OAuthClient:
         return headers, data
 
     async def _usable(self, token: Mapping[str, Any] | None) -> Mapping[str, Any]:
-        if token is None or not token.get("access_token"):
-            raise MissingTokenError(
-                description="There is no token to send: pass token=, or give register() a "
-                "fetch_token function and pass request=."
-            )
-        if not fits_header(token["access_token"]):
-            # The HTTP library would quote it in its error.
-            raise MissingTokenError(
-                description="The access token can't be sent: it is not text of visible ASCII.",
-                code="request.token_unfit",
-            )
-        expires_at = integer(token.get("expires_at"))
-        if expires_at is None or self._now() < expires_at - REFRESH_EARLY:
-            return token
-        refresh_token = text(token.get("refresh_token"))
+        refresh_token = needs_refresh(token, self._now())
+        old = token or {}
         if refresh_token is None:
-            if self._now() < expires_at:
-                return token
-            raise MissingTokenError(
-                "token_expired",
-                "The access token has expired and there is no refresh token. Log in again.",
-                code="request.token_expired",
-            )
+            return old
         fresh = await self._refreshing.share(
-            refresh_token, lambda: self._refresh_once(token, refresh_token)
+            refresh_token, lambda: self._refresh_once(old, refresh_token)
         )
-        if isinstance(token, dict):
-            token.update(fresh)
+        if isinstance(old, dict):
+            old.update(fresh)
         return fresh
 
     async def _refresh_once(self, old: Mapping[str, Any], refresh_token: str) -> Token:
