@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import AsyncIterator, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
@@ -53,7 +54,7 @@ async def browser() -> AsyncIterator[Browser]:
 
 
 @pytest.fixture
-def context_options() -> dict[str, bool]:
+def context_options() -> dict[str, Any]:
     """What is special about the test's browser; a test overrides it by a parameter."""
     return {}
 
@@ -67,12 +68,12 @@ def problems() -> list[str]:
 @pytest.fixture
 async def context(
     browser: Browser,
-    context_options: dict[str, bool],
+    context_options: dict[str, Any],
     problems: list[str],
     request: pytest.FixtureRequest,
     tmp_path: Path,
 ) -> AsyncIterator[BrowserContext]:
-    context = await browser.new_context(**context_options)  # type: ignore[arg-type]
+    context = await browser.new_context(**context_options)
     context.set_default_timeout(TIMEOUT)
     await context.route(ELSEWHERE, lambda route: route.abort())
     context.on("response", lambda it: problems.append(it.url) if it.status >= 500 else None)

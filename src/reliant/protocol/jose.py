@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from joserfc import jwe, jws
 from joserfc.errors import JoseError
 from joserfc.jwa import JWSAlgModel
-from joserfc.jwk import JWKRegistry, Key, OctKey
+from joserfc.jwk import JWKRegistry, Key, KeyParameters, OctKey
 
 __all__ = [
     "ASYMMETRIC_ALGORITHMS",
@@ -193,7 +193,7 @@ def secret_key(secret: str) -> Key:
 
 def generate_key(alg: str, kid: str | None = None) -> Key:
     """Make a new private signing key for ``alg`` with ``kid``, ``use`` and ``alg`` set."""
-    parameters: dict[str, Any] = {"use": "sig", "alg": alg}
+    parameters: KeyParameters = {"use": "sig", "alg": alg}
     if kid is not None:
         parameters["kid"] = kid
     kinds: dict[str, tuple[str, str | int]] = {
@@ -202,7 +202,7 @@ def generate_key(alg: str, kid: str | None = None) -> Key:
         "HS256": ("oct", 256), "HS384": ("oct", 384), "HS512": ("oct", 512),
     }  # fmt: skip
     kty, size = kinds.get(alg, ("RSA", 2048))
-    return JWKRegistry.generate_key(kty, size, parameters)  # type: ignore[arg-type]
+    return JWKRegistry.generate_key(kty, size, parameters)
 
 
 def public_jwk(key: Key) -> dict[str, Any]:

@@ -144,10 +144,10 @@ class OAuth:
         return self._clients.get(name)
 
     def __getattr__(self, name: str) -> StarletteClient:
-        client = self.__dict__.get("_clients", {}).get(name)
-        if client is None:
+        clients: dict[str, StarletteClient] = self.__dict__.get("_clients", {})
+        if name not in clients:
             raise AttributeError(f"No client is registered as {name!r}")
-        return client  # type: ignore[no-any-return]
+        return clients[name]
 
     def _new_client(self, name: str, replace: bool, settings: Mapping[str, Any]) -> StarletteClient:
         if not name or name.startswith("_") or hasattr(type(self), name):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import ipaddress
 import sys
 import threading
 import webbrowser
@@ -98,6 +99,10 @@ def _port(text: str) -> int:
 
 
 def _in_url(host: str) -> str:
-    if host in ("0.0.0.0", "::"):  # noqa: S104 - only compared
+    try:
+        everywhere = ipaddress.ip_address(host).is_unspecified
+    except ValueError:  # a name
+        return host
+    if everywhere:
         return "127.0.0.1"
     return f"[{host}]" if ":" in host else host
