@@ -72,7 +72,7 @@ def use(client: StarletteClient, provider: FakeProvider) -> None:
     """Let a client that a page registered for a real provider speak to ``provider``."""
     oauth = OAuth(secret_key="only to make another client")
     other = oauth.register(client.name, **provider.register_settings())
-    for name in ("settings", "transport", "provider", "verifier"):
+    for name in ("settings", "transport", "provider", "verifier", "token_endpoint"):
         setattr(client, name, getattr(other, name))
 
 

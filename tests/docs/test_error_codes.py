@@ -38,9 +38,7 @@ def codes_in_tables() -> list[str]:
 
 def codes_in_source() -> set[str]:
     found = {cls.default_code for cls in _classes()}
-    for path in SOURCES:
-        found |= set(Source(path.read_text()).codes())
-    return found
+    return found | set(Sources([path.read_text() for path in SOURCES]).codes())
 
 
 def _classes() -> Iterator[type[OAuthError]]:
@@ -50,15 +48,15 @@ def _classes() -> Iterator[type[OAuthError]]:
             yield value
 
 
-class Source:
-    """One module's source, as far as the texts in it can be told without running it."""
+class Sources:
+    """The modules' sources, as far as the texts in them can be told without running them."""
 
-    def __init__(self, text: str) -> None:
-        self.tree = ast.parse(text)
-        self.parents = {
-            child: node for node in ast.walk(self.tree) for child in ast.iter_child_nodes(node)
-        }
-        self.calls = [node for node in ast.walk(self.tree) if isinstance(node, ast.Call)]
+    def __init__(self, sources: list[str]) -> None:
+        trees = [ast.parse(source) for source in sources]
+        nodes = [(node, tree) for tree in trees for node in ast.walk(tree)]
+        self.module = dict(nodes)
+        self.parents = {child: node for node, _ in nodes for child in ast.iter_child_nodes(node)}
+        self.calls = [node for node, _ in nodes if isinstance(node, ast.Call)]
 
     def codes(self) -> Iterator[str]:
         for call in self.calls:
@@ -95,17 +93,19 @@ class Source:
                     return [text for item in node.iter.elts for text in self.texts(item)]
             elif isinstance(node, Function):
                 names = [argument.arg for argument in node.args.args]
-                return self.argument(node.name, names, name) if name in names else None
+                return self.argument(node, names, name) if name in names else None
         return None
 
-    def argument(self, function: str, names: list[str], name: str) -> list[str]:
+    def argument(self, function: Function, names: list[str], name: str) -> list[str]:
         place = [one for one in names if one != "self"].index(name)
         given = [
             call.args[place]
             if place < len(call.args)
             else next(keyword.value for keyword in call.keywords if keyword.arg == name)
             for call in self.calls
-            if _name_of(call) == function
+            if _name_of(call) == function.name
+            # What begins with _ is called in its own module only.
+            and (not function.name.startswith("_") or self.module[call] is self.module[function])
         ]
         return [text for value in given for text in self.texts(value)]
 

@@ -10,17 +10,13 @@ from typing import Any
 import httpx2
 
 from reliant import __version__
-from reliant.client.hooks import ComplianceHooks
+from reliant.client.request_objects import as_request_object
 from reliant.client.settings import ClientSettings
+from reliant.client.shared_refresh import SharedRefresh
+from reliant.client.token_endpoint import TokenEndpoint
 from reliant.client.verifier import TokenVerifier
-from reliant.errors import (
-    ConfigurationError,
-    IDTokenError,
-    MetadataError,
-    MissingTokenError,
-)
+from reliant.errors import ConfigurationError, IDTokenError, MissingTokenError
 from reliant.http.provider import OpenIDProvider
-from reliant.http.single_flight import SingleFlight
 from reliant.http.transport import HttpTransport, provider_error
 from reliant.protocol.api_call import check_destination, needs_refresh, resolve_url
 from reliant.protocol.authorization import (
@@ -39,17 +35,11 @@ from reliant.protocol.claim_sources import (
     sourced_claims,
 )
 from reliant.protocol.claims import UserInfo
-from reliant.protocol.client_auth import ClientAuth, Credentials, select_client_auth
-from reliant.protocol.id_token import MAX_LEEWAY, check_refreshed
-from reliant.protocol.jose import (
-    ASYMMETRIC_ALGORITHMS,
-    encryption_key,
-    public_jwk,
-    signing_key,
-)
+from reliant.protocol.id_token import MAX_LEEWAY
+from reliant.protocol.jose import public_jwk
 from reliant.protocol.logout import build_logout_url
-from reliant.protocol.messages import HttpRequest, HttpResponse, form_request, text
-from reliant.protocol.metadata import ServerMetadata
+from reliant.protocol.messages import text
+from reliant.protocol.metadata import ServerMetadata, needed_endpoint
 from reliant.protocol.registration import (
     Registration,
     build_management_request,
@@ -57,19 +47,7 @@ from reliant.protocol.registration import (
     check_deletion_response,
     parse_registration_response,
 )
-from reliant.protocol.request_object import (
-    build_request_object,
-    encrypt_request_object,
-    outer_parameters,
-)
-from reliant.protocol.revocation import build_revocation_request, check_revocation_response
-from reliant.protocol.token_endpoint import (
-    Token,
-    build_code_request,
-    build_refresh_request,
-    merge_refreshed,
-    parse_token_response,
-)
+from reliant.protocol.token_endpoint import Token
 from reliant.protocol.transaction import LoginTransaction, new_state
 from reliant.protocol.userinfo import (
     build_userinfo_request,
@@ -82,9 +60,6 @@ from reliant.storage.references import References
 
 __all__ = ["OAuthClient"]
 
-RESULT_KEPT = 30  # seconds a refresh serves those who come late with the old token
-MAX_RESULTS = 1000
-
 
 class OAuthClient:
     """A client registered at one provider, without a web framework.
@@ -93,7 +68,7 @@ class OAuthClient:
     """
 
     def __init__(self, settings: ClientSettings, clock: Callable[[], float] = time.time) -> None:
-        self.settings: ClientSettings = settings
+        self.settings: ClientSettings
         self._clock = clock
         self._openid = "openid" in scopes_of(settings.authorize_params.get("scope", settings.scope))
         self.transport: HttpTransport = HttpTransport(
@@ -102,13 +77,18 @@ class OAuthClient:
         self.provider: OpenIDProvider = OpenIDProvider(
             self.transport, settings.metadata, settings.metadata_urls, self._openid
         )
-        self.verifier: TokenVerifier = TokenVerifier(settings, self.provider, clock)
         self.request_objects: References = References()
         self.registration: Registration | None = None  # where the client registered itself
-        self._hooks: ComplianceHooks | None = None
-        self._auth: tuple[object, ClientAuth] | None = None
-        self._refreshing: SingleFlight[Token] = SingleFlight()
-        self._refreshed: dict[str, tuple[float, Token]] = {}
+        self._refreshes = SharedRefresh(clock)
+        self._settle(settings)
+
+    def _settle(self, settings: ClientSettings) -> None:
+        """Make anew what rests on the settings."""
+        self.settings = settings
+        self.verifier: TokenVerifier = TokenVerifier(settings, self.provider, self._clock)
+        self.token_endpoint: TokenEndpoint = TokenEndpoint(
+            settings, self.provider, self.transport, self.verifier, self._clock
+        )
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}>"
@@ -155,7 +135,9 @@ class OAuthClient:
         Raises ``ConfigurationError`` where the endpoint, the issuer or the client id is missing.
         """
         metadata = await self.load_server_metadata()
-        endpoint = _needed(metadata, "authorization_endpoint", 'Missing "authorize_url" value')
+        endpoint = needed_endpoint(
+            metadata, "authorization_endpoint", 'Missing "authorize_url" value'
+        )
         parameters = {"scope": self.settings.scope, **self.settings.authorize_params, **params}
         if parameters.get("id_token_hint"):
             parameters["id_token_hint"] = self.verifier.hint(parameters["id_token_hint"])
@@ -164,51 +146,15 @@ class OAuthClient:
         state, transaction = new_login(redirect_uri, parameters)
         query = authorization_parameters(self.client_id, state, transaction, parameters)
         if self.settings.request_object is not None:
-            query = await self._as_request_object(query, metadata)
+            query = await as_request_object(
+                query,
+                self.settings,
+                self.provider,
+                self.verifier.issuer(metadata),
+                self.request_objects,
+                self._now(),
+            )
         return build_authorization_url(endpoint, query), state, transaction
-
-    async def _as_request_object(
-        self, query: Mapping[str, Any], metadata: ServerMetadata
-    ) -> dict[str, Any]:
-        registered = self.settings.registered
-        alg = registered.get("request_object_signing_alg") or self._request_object_alg(metadata)
-        key = signing_key(self.settings.keys, alg) if alg != "none" else None
-        issuer = self.verifier.issuer(metadata)
-        request = build_request_object(query, self.client_id, issuer, key, alg, self._now())
-        encryption = registered.get("request_object_encryption_alg")
-        if encryption is not None:
-            enc = registered.get("request_object_encryption_enc", "A128CBC-HS256")
-            request = await self._encrypt(request, encryption, enc)
-        outer = outer_parameters(query)
-        if self.settings.request_object == "value":
-            return {**outer, "request": request}
-        if self.settings.request_uri_base is None:
-            raise ConfigurationError(
-                description='Missing "request_uri_base" value: the https address of the route '
-                "that serves request objects, as client.routes() has it.",
-                code="configuration.request_uri_base",
-            )
-        reference = await self.request_objects.keep(request)
-        base = self.settings.request_uri_base.rstrip("/")
-        return {**outer, "request_uri": f"{base}/{reference}"}
-
-    def _request_object_alg(self, metadata: ServerMetadata) -> str:
-        offered = metadata.announced("request_object_signing_alg_values_supported")
-        for alg in ASYMMETRIC_ALGORITHMS:
-            fits = offered is None or alg in offered
-            if fits and signing_key(self.settings.keys, alg) is not None:
-                return alg
-        return "RS256"
-
-    async def _encrypt(self, text: str, alg: str, enc: str) -> str:
-        keys = (await self.provider.jwks()).keys
-        key = encryption_key(keys, alg)
-        if key is None:
-            raise MetadataError(
-                description=f"The provider has no key to encrypt with {alg}.",
-                code="jwks.no_encryption_key",
-            )
-        return encrypt_request_object(text, key, alg, enc)
 
     async def create_authorization_url(
         self, redirect_uri: Any = None, **params: Any
@@ -308,22 +254,8 @@ class OAuthClient:
         says which grant it is. The ID Token in the answer is not validated here. Raises
         ``TokenError`` or ``ProviderError`` (RFC 6749 section 4.1.3).
         """
-        metadata = await self.load_server_metadata()
-        endpoint = self._endpoint(metadata, "token_endpoint", 'Missing "access_token_url" value')
-        extra = {**self.settings.access_token_params, **params}
-        code, verifier = extra.pop("code", None), extra.pop("code_verifier", None)
-        if code is not None:
-            uri = None if redirect_uri is None else str(redirect_uri)
-            request = build_code_request(endpoint, code, uri, verifier, extra)
-        elif "grant_type" in extra:
-            request = form_request(endpoint, extra)
-        else:
-            raise ConfigurationError(
-                description='Missing "code" value: pass the code, or grant_type.',
-                code="configuration.code",
-            )
-        response = await self._send_to_token_endpoint("access_token", request, metadata)
-        return parse_token_response(response, self._now(), self._secrets(code, verifier))
+        uri = None if redirect_uri is None else str(redirect_uri)
+        return await self.token_endpoint.fetch(uri, params)
 
     async def parse_id_token(
         self,
@@ -361,8 +293,11 @@ class OAuthClient:
         or ``ProviderError`` (OIDC Core section 5.3).
         """
         metadata = await self.load_server_metadata()
-        endpoint = self._endpoint(
-            metadata, "userinfo_endpoint", 'Missing "userinfo_endpoint" in metadata'
+        endpoint = needed_endpoint(
+            metadata,
+            "userinfo_endpoint",
+            'Missing "userinfo_endpoint" in metadata',
+            mtls=self.settings.uses_mtls,
         )
         sub = self._sub_of(token or {})  # a refresh may have begun with less than the caller knows
         current = await self._usable(token)
@@ -415,50 +350,23 @@ class OAuthClient:
                 "asked: add the scope offline_access, or what the provider wants instead.",
                 code="request.refresh_token_missing",
             )
-        return await self._refreshing.share(
-            refresh_token, lambda: self._refresh(old, refresh_token)
-        )
+        return await self._refreshes.anew(refresh_token, lambda: self._refresh(old, refresh_token))
 
     async def _refresh(self, old: Mapping[str, Any], refresh_token: str) -> Token:
-        metadata = await self.load_server_metadata()
-        endpoint = self.settings.refresh_token_url or self._endpoint(
-            metadata, "token_endpoint", 'Missing "access_token_url" value'
-        )
-        extra = self.settings.refresh_token_params
-        granted = set(scopes_of(old.get("scope")))
-        if granted and not set(scopes_of(extra.get("scope"))) <= granted:
-            raise ConfigurationError(
-                description="refresh_token_params ask for a scope that the login was not granted; "
-                "a refresh can only ask for less (RFC 6749 section 6).",
-                code="configuration.refresh_scope",
-            )
-        request = build_refresh_request(endpoint, refresh_token, extra)
-        response = await self._send_to_token_endpoint("refresh_token", request, metadata)
-        answer = parse_token_response(response, self._now(), self._secrets(refresh_token))
-        token = merge_refreshed(old, answer)
-        if answer.id_token is not None and metadata.issuer is not None:
-            claims = await self.verifier.id_token(answer.id_token, access_token=answer.access_token)
-            check_refreshed(claims, self._claims_of(old))
-            token["userinfo"] = claims
-        self._remember(refresh_token, token)
+        token = await self.token_endpoint.refresh(old, refresh_token)
+        self._refreshes.remember(refresh_token, token)
+        await self.tell_update(token, old)
+        return token
+
+    async def tell_update(self, token: Token, old: Mapping[str, Any]) -> None:
+        """Tell the app's ``update_token`` hook that ``token`` takes the place of ``old``."""
         if self.settings.update_token is not None:
             await call(
                 self.settings.update_token,
                 token,
-                refresh_token=refresh_token,
+                refresh_token=old.get("refresh_token"),
                 access_token=old.get("access_token"),
             )
-        return token
-
-    def _remember(self, refresh_token: str, token: Token) -> None:
-        # Whoever still holds the old token must not use it up a second time: a provider that
-        # rotates refresh tokens takes that for theft and revokes the family.
-        now = self._clock()
-        for key, (until, _) in list(self._refreshed.items()):
-            if until > now and len(self._refreshed) < MAX_RESULTS:
-                break
-            del self._refreshed[key]
-        self._refreshed[refresh_token] = (now + RESULT_KEPT, token)
 
     async def revoke_token(
         self, token: Mapping[str, Any] | str, token_type_hint: str | None = None
@@ -473,14 +381,7 @@ class OAuthClient:
             token, token_type_hint = str(token.get(kind) or ""), token_type_hint or kind
         if not token:
             raise MissingTokenError(description="There is no token to revoke.")
-        metadata = await self.load_server_metadata()
-        endpoint = self._endpoint(
-            metadata, "revocation_endpoint", 'Missing "revocation_endpoint" in metadata'
-        )
-        request = build_revocation_request(endpoint, token, token_type_hint)
-        request = await (await self._compliance()).fix_request("revoke_token_request", request)
-        response = await self.transport.send(self._client_auth(metadata).authenticate(request))
-        check_revocation_response(response)
+        await self.token_endpoint.revoke(token, token_type_hint)
 
     # -- the registration of a client that registered itself ----------------------------------
 
@@ -496,7 +397,7 @@ class OAuthClient:
         where they name no keys. Returns the answer, which ``adopt_registration`` lets count.
         """
         server = await self.load_server_metadata()
-        endpoint = _needed(
+        endpoint = needed_endpoint(
             server, "registration_endpoint", 'Missing "registration_endpoint" in metadata'
         )
         if self.settings.keys and not {"jwks", "jwks_uri"} & metadata.keys():
@@ -549,8 +450,7 @@ class OAuthClient:
                 or self.registration.registration_client_uri,
             )
         self.registration = registration
-        self.settings = self.settings.registered_as(registration)
-        self.verifier = TokenVerifier(self.settings, self.provider, self._clock)
+        self._settle(self.settings.registered_as(registration))
 
     def _management(self) -> tuple[str, str]:
         found = self.registration
@@ -587,7 +487,7 @@ class OAuthClient:
         section 2).
         """
         metadata = await self.load_server_metadata()
-        endpoint = _needed(
+        endpoint = needed_endpoint(
             metadata, "end_session_endpoint", 'Missing "end_session_endpoint" in metadata'
         )
         if post_logout_redirect_uri is None:
@@ -633,7 +533,7 @@ class OAuthClient:
             current = await self._usable(token)
             if current is not token:
                 refreshed = current
-            hooks = await self._compliance()
+            hooks = await self.token_endpoint.hooks()
             headers, data = self._place(current["access_token"], options)
             url, headers, data = await hooks.fix_parts("protected_request", url, headers, data)
             options = {**options, "headers": headers}
@@ -659,89 +559,17 @@ class OAuthClient:
         old = token or {}
         if refresh_token is None:
             return old
-        fresh = await self._refreshing.share(
-            refresh_token, lambda: self._refresh_once(old, refresh_token)
+        fresh = await self._refreshes.once(
+            refresh_token, old, lambda: self._refresh(old, refresh_token)
         )
         if isinstance(old, dict):
             old.update(fresh)
         return fresh
 
-    async def _refresh_once(self, old: Mapping[str, Any], refresh_token: str) -> Token:
-        # Also those who waited come by here when the one they waited for was cancelled or its
-        # update_token failed, though the exchange itself was done.
-        until, kept = self._refreshed.get(refresh_token, (0.0, None))
-        if (
-            kept is not None
-            and self._clock() < until
-            and kept["access_token"] != old.get("access_token")
-        ):
-            return kept
-        return await self._refresh(old, refresh_token)
-
     # -- shared steps ------------------------------------------------------------------------
 
-    async def _send_to_token_endpoint(
-        self, kind: str, request: HttpRequest, metadata: ServerMetadata
-    ) -> HttpResponse:
-        hooks = await self._compliance()
-        request = await hooks.fix_request(f"{kind}_request", request)
-        request = self._client_auth(metadata).authenticate(request)
-        response = await self.transport.send(request)
-        return await hooks.fix_response(f"{kind}_response", request, response)
-
-    async def _compliance(self) -> ComplianceHooks:
-        if self._hooks is None:
-            hooks = ComplianceHooks()
-            if self.settings.compliance_fix is not None:
-                await call(self.settings.compliance_fix, hooks)
-            self._hooks = hooks
-        return self._hooks
-
-    def _client_auth(self, metadata: ServerMetadata) -> ClientAuth:
-        announced = metadata.announced("token_endpoint_auth_methods_supported")
-        algs = metadata.announced("token_endpoint_auth_signing_alg_values_supported")
-        settings = self.settings
-        if self._auth is None or self._auth[0] != (settings, announced, algs):
-            credentials = Credentials(
-                self.client_id,
-                settings.client_secret,
-                settings.registered.get("token_endpoint_auth_method"),
-                settings.keys,
-                settings.registered.get("token_endpoint_auth_signing_alg"),
-                settings.token_endpoint_auth_audience or metadata.issuer,
-                settings.client_auth_methods,
-            )
-            method = select_client_auth(credentials, announced, algs, self._clock)
-            self._auth = ((settings, announced, algs), method)
-        return self._auth[1]
-
-    def _endpoint(self, metadata: ServerMetadata, name: str, missing: str) -> str:
-        return _needed(metadata, name, missing, mtls=self.settings.uses_mtls)
-
-    def _claims_of(self, token: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The claims of the login a token comes from, as far as they are at hand."""
-        claims = token.get("userinfo")
-        if isinstance(claims, Mapping):
-            return claims
-        id_token = token.get("id_token")
-        return self.verifier.read(id_token).claims if isinstance(id_token, str) else {}
-
     def _sub_of(self, token: Mapping[str, Any]) -> str | None:
-        return text(self._claims_of(token).get("sub"))
-
-    def _secrets(self, *more: str | None) -> list[str]:
-        secret = self.settings.client_secret
-        return [s for s in (secret.reveal() if secret else None, *more) if s]
+        return text(self.verifier.claims_of(token).get("sub"))
 
     def _now(self) -> int:
         return int(self._clock())
-
-
-def _needed(metadata: ServerMetadata, name: str, missing: str, *, mtls: bool = False) -> str:
-    url = metadata.endpoint(name, mtls=mtls)
-    if url is None:
-        raise ConfigurationError(
-            description=f"{missing}: set it, or server_metadata_url, in register().",
-            code=f"configuration.{name}",
-        )
-    return url

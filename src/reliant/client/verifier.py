@@ -117,6 +117,14 @@ class TokenVerifier:
             registered.get("id_token_encrypted_response_enc"),
         )
 
+    def claims_of(self, token: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The claims of the login a token comes from, as far as they are at hand."""
+        claims = token.get("userinfo")
+        if isinstance(claims, Mapping):
+            return claims
+        id_token = token.get("id_token")
+        return self.read(id_token).claims if isinstance(id_token, str) else {}
+
     def hint(self, id_token: str) -> str:
         """What may go out as ``id_token_hint``: a decrypted ID Token (OIDC Core 3.1.2.1)."""
         return decrypt_id_token(id_token, self._settings.keys)

@@ -18,6 +18,7 @@ __all__ = [
     "build_metadata_request",
     "issuers_of",
     "metadata_urls",
+    "needed_endpoint",
     "parse_server_metadata",
 ]
 
@@ -95,6 +96,23 @@ class ServerMetadata(dict[str, Any]):
         """The values of an array member, or None where the provider says nothing."""
         value = self.get(name)
         return tuple(value) if isinstance(value, list | tuple) else None
+
+
+def needed_endpoint(
+    metadata: ServerMetadata, name: str, missing: str, *, mtls: bool = False
+) -> str:
+    """The URL of an endpoint that must be known.
+
+    ``missing``: what the error says first. Raises ``ConfigurationError`` with
+    ``configuration.<name>`` where there is none.
+    """
+    url = metadata.endpoint(name, mtls=mtls)
+    if url is None:
+        raise ConfigurationError(
+            description=f"{missing}: set it, or server_metadata_url, in register().",
+            code=f"configuration.{name}",
+        )
+    return url
 
 
 def build_metadata_request(url: str) -> HttpRequest:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import httpx2
@@ -14,31 +12,20 @@ from starlette.routing import Route
 
 from reliant.client.oauth_client import OAuthClient
 from reliant.client.settings import ClientSettings
-from reliant.errors import (
-    ConfigurationError,
-    FragmentAnswer,
-    OAuthError,
-    StateError,
-    printable,
-)
-from reliant.protocol.authorization import scopes_of
+from reliant.errors import ConfigurationError
 from reliant.protocol.claims import UserInfo
 from reliant.protocol.id_token import MAX_LEEWAY
 from reliant.protocol.token_endpoint import Token
-from reliant.protocol.transaction import LoginTransaction, LogoutTransaction
+from reliant.protocol.transaction import LoginTransaction
 from reliant.protocol.values import is_local_path
-from reliant.starlette.requests import callback_parameters, origin_of_request, query_parameters
+from reliant.starlette.browser_flow import BrowserFlow, check_local
 from reliant.starlette.routes import client_routes
-from reliant.starlette.transactions import Read, T, TransactionStore
+from reliant.starlette.transactions import TransactionStore
 from reliant.storage.calls import call
 from reliant.storage.references import References
 from reliant.storage.replay import ReplayGuard
 
 __all__ = ["StarletteClient"]
-
-log: logging.Logger = logging.getLogger("reliant")
-
-_FOR_ONE = {"cache-control": "no-store"}  # a login that a cache hands to others is everyone's
 
 
 class StarletteClient(OAuthClient):
@@ -57,7 +44,7 @@ class StarletteClient(OAuthClient):
         cache: Any = None,
     ) -> None:
         super().__init__(settings)
-        self._transactions = transactions
+        self._flow = BrowserFlow(self, transactions)
         self.request_objects: References = References(cache=cache)
         self.replay_guard: ReplayGuard = ReplayGuard(cache)
         self._form_post = form_post
@@ -90,20 +77,8 @@ class StarletteClient(OAuthClient):
         ``MetadataError``, ``ProviderError``, and ``OAuthError`` with ``return_to.not_local``.
         """
         _check_request(request)
-        with self._logged("login"):
-            return_to = None if return_to is None else _local(return_to)
-            url, state, transaction = await self.start_login(
-                None if redirect_uri is None else str(redirect_uri), params
-            )
-            mode = params.get("response_mode", self.settings.authorize_params.get("response_mode"))
-            response = RedirectResponse(url, status_code=302, headers=_FOR_ONE)
-            await self._keep(
-                request,
-                state,
-                {**transaction.record(), "return_to": return_to, "data": data},
-                cross_site=mode == "form_post",
-                response=response,
-            )
+        uri = None if redirect_uri is None else str(redirect_uri)
+        response = await self._flow.begin_login(request, uri, return_to, data, params)
         self._remember_path(request)
         return response
 
@@ -127,8 +102,8 @@ class StarletteClient(OAuthClient):
         if data.get("redirect_uri") is not None:
             data["redirect_uri"] = str(data["redirect_uri"])
         if data.get("return_to") is not None:
-            data["return_to"] = _local(data["return_to"])
-        await self._keep(request, state, data, cross_site=cross_site, response=response)
+            data["return_to"] = check_local(data["return_to"])
+        await self._flow.remember(request, state, data, cross_site, response)
 
     async def authorize_access_token(
         self,
@@ -147,22 +122,9 @@ class StarletteClient(OAuthClient):
         ``MetadataError`` or ``ProviderError``.
         """
         _check_request(request)
-        with self._logged("login"):
-            parameters = await callback_parameters(request)
-            posted = request.scope.get("method") == "POST"  # by the page, so there is no more
-            if not parameters and not posted and self._answers_in_fragment():
-                raise FragmentAnswer(
-                    description="The answer is in the fragment of the callback's URL."
-                )
-            transaction = await self._take(request, parameters, LoginTransaction.from_record)
-            uri = transaction.redirect_uri
-            if uri is not None and uri.startswith("/"):
-                transaction = LoginTransaction(
-                    **{**vars(transaction), "redirect_uri": f"{origin_of_request(request)}{uri}"}
-                )
-            return await self.finish_login(
-                transaction, parameters, claims_options=claims_options, leeway=leeway, **params
-            )
+        return await self._flow.finish_login(
+            request, claims_options=claims_options, leeway=leeway, **params
+        )
 
     # -- logout ------------------------------------------------------------------------------
 
@@ -185,23 +147,15 @@ class StarletteClient(OAuthClient):
         endpoint (RP-Initiated Logout 1.0 section 2).
         """
         _check_request(request)
-        with self._logged("logout"):
-            logout = await self.create_logout_url(
-                post_logout_redirect_uri,
-                id_token_hint,
-                state,
-                client_id=client_id,
-                logout_hint=logout_hint,
-                ui_locales=ui_locales,
-            )
-            response = RedirectResponse(logout["url"], status_code=302, headers=_FOR_ONE)
-            if logout["state"] is not None:
-                transaction = LogoutTransaction(str(post_logout_redirect_uri))
-                cookies = await self._transactions.put(
-                    request, self.name, logout["state"], transaction
-                )
-                _add_cookies(response, cookies)
-        return response
+        return await self._flow.begin_logout(
+            request,
+            post_logout_redirect_uri,
+            id_token_hint,
+            state,
+            client_id=client_id,
+            logout_hint=logout_hint,
+            ui_locales=ui_locales,
+        )
 
     async def validate_logout_response(self, request: Request) -> dict[str, Any]:
         """Check that the browser comes back from a logout that began here, without a network call.
@@ -210,10 +164,8 @@ class StarletteClient(OAuthClient):
         section 3).
         """
         _check_request(request)
-        with self._logged("logout"):
-            parameters = query_parameters(request)
-            logout = await self._take(request, parameters, LogoutTransaction.from_record)
-            return {"post_logout_redirect_uri": logout.post_logout_redirect_uri}
+        logout = await self._flow.finish_logout(request)
+        return {"post_logout_redirect_uri": logout.post_logout_redirect_uri}
 
     def routes(self, redirect_uri: Any = None) -> list[Route]:
         """Routes for what the provider and its pages send on their own, for a ``Mount``.
@@ -344,60 +296,12 @@ class StarletteClient(OAuthClient):
 
     # -- shared steps ------------------------------------------------------------------------
 
-    async def _keep(
-        self,
-        request: Request,
-        state: str,
-        record: Mapping[str, Any],
-        *,
-        cross_site: bool,
-        response: Any,
-    ) -> None:
-        uri, origin = record.get("redirect_uri"), origin_of_request(request)
-        if uri is not None and origin is not None and uri.startswith(origin + "/"):
-            # The callback is a request to this very URL and so knows its origin.
-            record = {**record, "redirect_uri": uri.removeprefix(origin)}
-        transaction = LoginTransaction.from_record(record)
-        if transaction is None:
-            raise ConfigurationError(
-                description='Missing "code_verifier" value: pass what create_authorization_url '
-                "returned.",
-                code="configuration.code_verifier",
-            )
-        cookies = await self._transactions.put(
-            request, self.name, state, transaction, cross_site=cross_site
-        )
-        if cookies and response is None:
-            raise ConfigurationError(
-                description="With OAuth(secret_key=...) a login is kept in a cookie: pass "
-                "response= to save_authorize_data, or use authorize_redirect.",
-                code="configuration.response",
-            )
-        _add_cookies(response, cookies)
-
-    async def _take(self, request: Request, parameters: Mapping[str, str], read: Read[T]) -> T:
-        state = parameters.get("state")
-        if state is None:
-            raise StateError(
-                "missing_state",
-                'Missing "state" parameter: this page is reached through the provider only. '
-                "Begin at the login.",
-                code="state.missing",
-            )
-        return await self._transactions.take(request, self.name, state, read)
-
     async def _token_for(
         self, token: Mapping[str, Any] | None, request: Request | None
     ) -> Mapping[str, Any] | None:
         if token is None and request is not None and self.settings.fetch_token is not None:
             token = await call(self.settings.fetch_token, request)
         return token
-
-    def _answers_in_fragment(self) -> bool:
-        params = self.settings.authorize_params
-        front_channel = "id_token" in scopes_of(params.get("response_type"))
-        default = "fragment" if front_channel else "query"
-        return bool(params.get("response_mode", default) == "fragment")
 
     def _remember_path(self, request: Request) -> None:
         path, method = request.scope.get("path"), request.scope.get("method", "GET")
@@ -421,41 +325,7 @@ class StarletteClient(OAuthClient):
                 code="configuration.form_post",
             )
 
-    @contextmanager
-    def _logged(self, what: str) -> Iterator[None]:
-        try:
-            yield
-        except FragmentAnswer:
-            raise  # the login goes on
-        except OAuthError as exc:
-            log.warning(
-                "%s at %r failed: code=%s error=%s: %s",
-                what,
-                self.name,
-                exc.code,
-                exc.error,
-                printable(exc.description, 500),
-            )
-            exc.client_name = self.name
-            raise
-
 
 def _check_request(request: object) -> None:
     if not hasattr(request, "scope"):
         raise TypeError(f"The first argument is the request; this is a {type(request).__name__}.")
-
-
-def _local(path: str) -> str:
-    if not is_local_path(path):
-        raise OAuthError(
-            "invalid_request",
-            "return_to must be a path of this site, such as /account: anything else could send "
-            "people to a stranger's page.",
-            code="return_to.not_local",
-        )
-    return path
-
-
-def _add_cookies(response: Any, cookies: list[str]) -> None:
-    for cookie in cookies:
-        response.headers.append("set-cookie", cookie)
