@@ -14,6 +14,8 @@
     ├── UserInfoError                the UserInfo answer is not usable
     ├── LogoutTokenError             a logout from the provider is not valid
     ├── RegistrationError            the provider refused to register, read or change the client
+    ├── LoginRequired                nobody is logged in here, or not as is needed
+    ├── StoreError                   the store of the login sessions can't be reached
     ├── MetadataError                the provider's metadata or keys are not usable
     └── ProviderError                the provider could not be reached, or broke HTTP
 
@@ -24,12 +26,16 @@ answer to the browser. No message holds a token, a code or a secret.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 __all__ = [
     "AuthorizationError",
     "ConfigurationError",
     "FragmentAnswer",
     "IDTokenError",
     "InvalidGrantError",
+    "LoginRequired",
     "LogoutTokenError",
     "MetadataError",
     "MissingTokenError",
@@ -37,6 +43,7 @@ __all__ = [
     "ProviderError",
     "RegistrationError",
     "StateError",
+    "StoreError",
     "TokenError",
     "UserInfoError",
     "printable",
@@ -83,10 +90,19 @@ class ConfigurationError(OAuthError, RuntimeError):
 
 
 class StateError(OAuthError):
-    """No login or logout in progress matches this browser and this ``state``."""
+    """No login or logout in progress matches this browser and this ``state``.
+
+    ``return_to``, ``data``: what the app gave the login to carry, where it took too long or its
+    state was used already, and the browser still holds it; ``asked``: what the login was to be
+    like, ``acr_values`` and ``max_age``.
+    """
 
     default_error = "mismatching_state"
     default_code = "state.unknown"
+
+    return_to: str | None = None
+    data: object = None
+    asked: Mapping[str, object] = MappingProxyType({})
 
 
 class AuthorizationError(OAuthError):
@@ -159,6 +175,41 @@ class RegistrationError(OAuthError):
     default_error = "registration_failed"
     default_code = "registration.failed"
     default_status = 502
+
+
+class LoginRequired(OAuthError):
+    """Nobody is logged in here, the session is over, or the login is not strong or recent enough.
+
+    Raised in a request, it leads through a login and back. ``acr_values``, ``max_age``: what the
+    login must be like (RFC 9470 section 3): contexts of authentication, seconds.
+    """
+
+    default_error = "login_required"
+    default_code = "session.login_required"
+    default_status = 401
+
+    def __init__(
+        self,
+        error: str | None = None,
+        description: str | None = None,
+        uri: str | None = None,
+        *,
+        code: str | None = None,
+        status_hint: int | None = None,
+        acr_values: str | None = None,
+        max_age: int | None = None,
+    ) -> None:
+        super().__init__(error, description, uri, code=code, status_hint=status_hint)
+        self.acr_values: str | None = acr_values
+        self.max_age: int | None = max_age
+
+
+class StoreError(OAuthError):
+    """The store of the login sessions can't be reached; nobody is logged out by that."""
+
+    default_error = "temporarily_unavailable"
+    default_code = "store.unavailable"
+    default_status = 503
 
 
 class MetadataError(OAuthError):

@@ -92,6 +92,8 @@ class Sources:
                 if node.target.id == name and isinstance(node.iter, ast.Tuple):
                     return [text for item in node.iter.elts for text in self.texts(item)]
             elif isinstance(node, Function):
+                if name in [argument.arg for argument in node.args.kwonlyargs]:
+                    return []  # a class hands it on to its base; who makes one names the code
                 names = [argument.arg for argument in node.args.args]
                 return self.argument(node, names, name) if name in names else None
         return None

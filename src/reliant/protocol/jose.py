@@ -31,6 +31,7 @@ __all__ = [
     "MalformedToken",
     "decrypt",
     "derive_key",
+    "derive_octets",
     "encrypt",
     "encryption_key",
     "fits",
@@ -39,6 +40,7 @@ __all__ = [
     "import_jwk",
     "import_private_keys",
     "is_encrypted",
+    "octet_key",
     "open_sealed",
     "parse_jws",
     "public_jwk",
@@ -347,12 +349,22 @@ def hash_of(value: str, alg: str) -> str:
     return base64.urlsafe_b64encode(octets[: len(octets) // 2]).rstrip(b"=").decode()
 
 
-def derive_key(secret: str | bytes, purpose: str) -> Key:
-    """Derive a 256-bit key for one ``purpose`` from an application secret (HKDF, RFC 5869)."""
+def derive_octets(secret: str | bytes, purpose: str) -> bytes:
+    """Derive 32 octets for one ``purpose`` from an application secret (HKDF, RFC 5869)."""
     octets = secret.encode() if isinstance(secret, str) else secret
     hkdf = HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=purpose.encode())
-    raw = base64.urlsafe_b64encode(hkdf.derive(octets)).decode().rstrip("=")
+    return hkdf.derive(octets)
+
+
+def octet_key(octets: bytes) -> Key:
+    """A symmetric key of these octets."""
+    raw = base64.urlsafe_b64encode(octets).decode().rstrip("=")
     return OctKey.import_key({"kty": "oct", "k": raw})
+
+
+def derive_key(secret: str | bytes, purpose: str) -> Key:
+    """Derive a 256-bit key for one ``purpose`` from an application secret."""
+    return octet_key(derive_octets(secret, purpose))
 
 
 def seal(payload: bytes, key: Key) -> str:
