@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
-from reliant.protocol.values import s256
+from reliant.protocol.values import random_token, s256
 from reliant.storage.calls import call
 
 __all__ = ["ReplayGuard"]
@@ -19,8 +19,9 @@ MAX_KEPT = 100_000
 class ReplayGuard:
     """Remembers what was used: in this process, and for all workers in ``cache`` where given.
 
-    ``cache``: ``get(key)``, ``set(key, value, seconds)``, ``delete(key)``, sync or async;
-    ``clock``: a function returning Unix time.
+    ``cache``: ``get(key)``, ``set(key, value, seconds)``, ``delete(key)``, sync or async, and
+    ``add(key, value, seconds)`` where it can tell who is first, to the instant; ``clock``: a
+    function returning Unix time.
     """
 
     def __init__(self, cache: Any = None, clock: Callable[[], float] = time.time) -> None:
@@ -33,15 +34,20 @@ class ReplayGuard:
         now = self._clock()
         if self._used.get(key, 0) > now:
             return False
-        for old, end in list(self._used.items()):
-            if end > now and len(self._used) < MAX_KEPT:
+        while self._used:
+            oldest = next(iter(self._used))
+            if self._used[oldest] > now and len(self._used) < MAX_KEPT:
                 break
-            del self._used[old]
+            del self._used[oldest]
         self._used[key] = until
-        if self._cache is not None:
-            if await call(self._cache.get, _name(key)) is not None:
-                return False
-            await call(self._cache.set, _name(key), "1", max(1, int(until - now)))
+        return self._cache is None or await self._add(_name(key), max(1, int(until - now)))
+
+    async def _add(self, name: str, seconds: int) -> bool:
+        if hasattr(self._cache, "add"):  # atomic, so that of two workers only one is first
+            return bool(await call(self._cache.add, name, random_token(12), seconds))
+        if await call(self._cache.get, name) is not None:
+            return False
+        await call(self._cache.set, name, "1", seconds)
         return True
 
     async def forget(self, key: str) -> None:

@@ -22,13 +22,22 @@ class Sealer:
 
     def seal(self, value: dict[str, Any]) -> str:
         """Encrypt ``value``; raises ``TypeError`` where it is not JSON."""
-        return seal(json.dumps(value, separators=(",", ":")).encode(), self._keys[0])
+        return self.seal_text(json.dumps(value, separators=(",", ":")))
 
     def open(self, sealed: str) -> dict[str, Any] | None:
         """Decrypt what ``seal`` made; None for anything else."""
+        text = self.open_text(sealed)
+        value = None if text is None else json.loads(text)
+        return value if isinstance(value, dict) else None
+
+    def seal_text(self, text: str) -> str:
+        """Encrypt ``text``."""
+        return seal(text.encode(), self._keys[0])
+
+    def open_text(self, sealed: str) -> str | None:
+        """Decrypt what ``seal_text`` made; None for anything else."""
         for key in self._keys:
             opened = open_sealed(sealed, key)
             if opened is not None:
-                value = json.loads(opened)
-                return value if isinstance(value, dict) else None
+                return opened.decode()
         return None

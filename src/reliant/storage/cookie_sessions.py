@@ -1,0 +1,227 @@
+"""Sessions that live in the browser's cookies, encrypted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+
+from reliant.errors import ConfigurationError
+from reliant.storage.ended import Ended
+from reliant.storage.memory import MemoryStore
+from reliant.storage.safe import Found, Safe
+from reliant.storage.sealed import Sealer
+from reliant.storage.session_record import SessionRecord
+from reliant.storage.sessions import TokenFamily, ended_meanwhile, groups_of, groups_to_end
+from reliant.storage.store import Store
+
+__all__ = ["CookieFamily", "CookieSessions", "IndexedCookieSessions"]
+
+MAX_BODY = 8 * 3799  # octets: eight cookies, and in the first of them a digit
+
+
+class CookieSessions:
+    """Sessions whose value is the encrypted record, behind a small stamp of when it was last used.
+
+    They can't be ended from afar, and a refresh is shared by the coroutines of one process only.
+    ``secrets``: the application's secret keys, newest first; ``client``: the registered client;
+    ``idle``: seconds without a request after which a session ends; ``store``: for what a process
+    remembers, by default its own memory.
+    """
+
+    def __init__(
+        self,
+        secrets: Sequence[str | bytes],
+        client: str,
+        idle: float,
+        clock: Callable[[], float] = time.time,
+        store: Store | None = None,
+    ) -> None:
+        self.store: Store = store or MemoryStore(clock)
+        self.safe: Safe = Safe(self.store, secrets, f"cookie {client}")
+        self.ended: Ended = Ended(self.safe)
+        self.clock = clock
+        self._records = Sealer(secrets, f"reliant session cookie {client}")
+        self._stamps = Sealer(secrets, f"reliant session stamp {client}")
+        self._idle = idle
+
+    async def time(self) -> float:
+        return await self.store.time()
+
+    async def create(self, record: SessionRecord) -> str:
+        record = replace(record, secret=self.safe.new_secret())
+        return f"{self._stamp(record)}~{self._seal(record)}"
+
+    async def find(self, value: str, writable: Callable[[], bool]) -> CookieFamily | None:
+        stamp, _, body = value.partition("~")
+        record = self._open(body)
+        if record is None:
+            return None
+        now = self.clock()
+        if record.expires_at <= now or self._seen(stamp, record) + self._idle <= now:
+            return None
+        if await self.ended.reach(list(self.groups_of(record)), record.created_at):
+            return None
+        return CookieFamily(self, value, record, writable)
+
+    async def delete(self, value: str, record: SessionRecord) -> None:
+        # An answer that is late brings the cookie back: not to this process at least.
+        await self.ended.mark(("id", record.id), record.expires_at - self.clock())
+
+    def groups_of(self, record: SessionRecord) -> Iterable[tuple[str, ...]]:
+        """The groups by which a session can have been ended."""
+        yield "id", record.id
+
+    def renewed(self, value: str, family: TokenFamily) -> str | None:
+        stamp, record = value.partition("~")[0], family.record
+        # Apart from the record, so that an answer which is late never brings back old tokens.
+        is_old = self.clock() >= self._seen(stamp, record) + self._idle / 20
+        head = self._stamp(record) if is_old else ""
+        body = self._seal(record) if isinstance(family, CookieFamily) and family.changed else ""
+        return f"{head}~{body}" if head or body else None
+
+    def mark_of(self, value: str) -> str | None:
+        record = self._open(value.partition("~")[2])
+        return None if record is None else record.id
+
+    def trace_of(self, value: str) -> str:
+        record = self._open(value.partition("~")[2])
+        if record is None:
+            return ""
+        return self.safe.proof("person", record.claims["iss"], record.claims["sub"])
+
+    def was_of(self, trace: str, iss: str, sub: str) -> bool:
+        return self.safe.proves(trace, "person", iss, sub)
+
+    def _stamp(self, record: SessionRecord) -> str:
+        return self._stamps.seal({"id": record.id, "seen": self.clock()})
+
+    def _seal(self, record: SessionRecord) -> str:
+        sealed = self._records.seal_text(record.dumps())
+        if len(sealed) > MAX_BODY:
+            raise ConfigurationError(
+                description="The session with its tokens is larger than eight cookies hold. Use "
+                "Login(store=RedisStore(...)), or ask the provider for smaller tokens.",
+                code="session.too_large",
+            )
+        return sealed
+
+    def _open(self, sealed: str) -> SessionRecord | None:
+        text = self._records.open_text(sealed)
+        return None if text is None else SessionRecord.loads(text)
+
+    def _seen(self, stamp: str, record: SessionRecord) -> float:
+        found = self._stamps.open(stamp) if stamp else None
+        # The stamp of another login of this browser, which a late answer brought: the record itself
+        # tells when it began.
+        if found is None or found["id"] != record.id:
+            return record.created_at
+        return float(found["seen"])
+
+
+class IndexedCookieSessions(CookieSessions):
+    """Sessions in cookies, and in ``store`` a small index of those that ended before their time.
+
+    ``lifetime``: seconds the longest session lasts, and so an entry of the index.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        secrets: Sequence[str | bytes],
+        client: str,
+        idle: float,
+        lifetime: float,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__(secrets, client, idle, clock, store)
+        self._lifetime = lifetime
+
+    async def create(self, record: SessionRecord) -> str:
+        if await self.ended.reach(list(groups_of(record)), record.created_at):
+            raise ended_meanwhile()
+        if record.claims.sid is not None:
+            await self.store.set(self._known(record.claims["iss"], record.claims.sid)[0], "1",
+                                 self._lifetime)  # fmt: skip
+        return await super().create(record)
+
+    async def end(
+        self, iss: str, *, sid: str | None = None, sub: str | None = None, proven: bool = True
+    ) -> None:
+        if not proven and (sid is None or not await self._is_known(iss, sid)):
+            return
+        for who in groups_to_end(iss, sid, sub):
+            await self.ended.mark(who, self._lifetime)
+
+    def groups_of(self, record: SessionRecord) -> Iterable[tuple[str, ...]]:
+        yield from super().groups_of(record)
+        yield from groups_of(record)
+
+    async def _is_known(self, iss: str, sid: str) -> bool:
+        return any(await self.store.get_many(self._known(iss, sid)))
+
+    def _known(self, iss: str, sid: str) -> list[str]:
+        return self.safe.names("known", iss, sid)
+
+
+class CookieFamily:
+    """A login that lies in the browser.
+
+    What a refresh brought is kept beside the lock too, for requests that carry the cookie of
+    before, and for browsers that the new one never reached; ``writable``: tells whether the head of
+    the answer, with its cookies, is still to come.
+    """
+
+    def __init__(
+        self,
+        sessions: CookieSessions,
+        value: str,
+        record: SessionRecord,
+        writable: Callable[[], bool],
+    ) -> None:
+        self.record: SessionRecord = record
+        self.over: bool = False
+        self.store: Store = sessions.store
+        self.name: str = sessions.safe.key(record.secret)
+        self._found: Found | None = None
+        self._generation = record.generation
+        self._sessions = sessions
+        self._value = value
+        self._writable = writable
+
+    @property
+    def changed(self) -> bool:
+        """Whether the browser must get another record."""
+        return self.record.generation != self._generation
+
+    async def reread(self) -> bool:
+        if not self._writable():
+            raise ConfigurationError(
+                description="The answer has begun, so its cookies can't take a refreshed token any "
+                "more. Call session.token() before, or use Login(store=RedisStore(...)).",
+                code="session.answer_begun",
+            )
+        sessions = self._sessions
+        if await sessions.ended.reach([("id", self.record.id)], self.record.created_at):
+            return False
+        self._found = await sessions.safe.get(self.record.secret)
+        newest = None if self._found is None else SessionRecord.loads(self._found.text)
+        if newest is not None and newest.generation > self.record.generation:
+            self.record = newest
+        return True
+
+    async def write(self, record: SessionRecord, fence: int) -> bool:
+        safe, secret, text = self._sessions.safe, self.record.secret, record.dumps()
+        seconds = record.expires_at - self._sessions.clock()
+        if self._found is None:
+            found = await safe.add(secret, text, seconds)
+        else:
+            found = await safe.replace(secret, self._found, text, seconds, fence)
+        if found is None:
+            return False
+        self.record, self._found = record, found
+        return True
+
+    async def end(self) -> None:
+        self.over = True
+        await self._sessions.delete(self._value, self.record)

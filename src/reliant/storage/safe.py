@@ -1,0 +1,124 @@
+"""Texts in a store that whoever has the store alone can't read."""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from reliant.protocol.jose import Key, derive_octets, octet_key, open_sealed, seal
+from reliant.protocol.values import random_token, s256, same
+from reliant.storage.store import Store
+
+__all__ = ["Found", "Safe"]
+
+_SECRET = re.compile(r"[A-Za-z0-9_-]{43}")
+
+
+class Found(NamedTuple):
+    """A text, and how it lies sealed in the store."""
+
+    text: str
+    sealed: str
+
+    def __repr__(self) -> str:
+        return "Found(...)"  # a text with tokens in it
+
+
+class Safe:
+    """Keeps texts under random secrets; each takes its secret and the application's to open.
+
+    The store sees a digest of the secret and a text encrypted with a key made of both secrets, so
+    that a copy of the store reads nothing, and who writes to it can't make what opens.
+    ``secrets``: the application's secret keys, newest first; ``purpose``: what was kept for another
+    does not open.
+    """
+
+    def __init__(self, store: Store, secrets: Sequence[str | bytes], purpose: str) -> None:
+        self.store = store
+        self._kind = purpose.split()[0]
+        self._keys = [derive_octets(secret, f"reliant {purpose}") for secret in secrets]
+
+    @staticmethod
+    def new_secret() -> str:
+        """A secret to keep a text under."""
+        return random_token(32)
+
+    def key(self, secret: str) -> str:
+        """The store's key for what is kept under ``secret``."""
+        return f"{self._kind}.{s256(secret)}"
+
+    async def put(self, secret: str, text: str, seconds: float) -> None:
+        """Keep a text for ``seconds``."""
+        await self.store.set(self.key(secret), self._seal(secret, text), seconds)
+
+    async def get(self, secret: str, *, renew: float | None = None) -> Found | None:
+        """What is kept under a secret, which can be any text; ``renew``: for how long from now."""
+        if not _SECRET.fullmatch(secret):
+            return None
+        return self._open(secret, await self.store.get(self.key(secret), renew=renew))
+
+    async def take(self, secret: str) -> str | None:
+        """What is kept under a secret, once."""
+        if not _SECRET.fullmatch(secret):
+            return None
+        found = self._open(secret, await self.store.getdel(self.key(secret)))
+        return None if found is None else found.text
+
+    async def add(self, secret: str, text: str, seconds: float) -> Found | None:
+        """Keep a text unless there is another; None where there is."""
+        new = Found(text, self._seal(secret, text))
+        return new if await self.store.add(self.key(secret), new.sealed, seconds) else None
+
+    async def replace(
+        self, secret: str, old: Found, text: str, seconds: float, fence: int
+    ) -> Found | None:
+        """Put ``text`` where ``old`` still lies, as ``Store.replace`` does; None where not."""
+        new = Found(text, self._seal(secret, text))
+        done = await self.store.replace(self.key(secret), old.sealed, new.sealed, seconds, fence)
+        return new if done else None
+
+    async def delete(self, secret: str) -> None:
+        """Forget what is kept under a secret."""
+        await self.store.delete(self.key(secret))
+
+    def proof(self, *parts: str) -> str:
+        """22 characters that nobody without the application's secret can make for these texts."""
+        return _proof(self._keys[0], parts)[:22]
+
+    def proves(self, proof: str, *parts: str) -> bool:
+        """Tell whether ``proof`` was made for these texts, also with an older secret key."""
+        return any(same(proof, _proof(key, parts)[:22]) for key in self._keys)
+
+    def secret_for(self, *parts: str) -> str:
+        """The secret that belongs to these texts, and that only the application can tell."""
+        return _proof(self._keys[0], ("secret", *parts))
+
+    def names(self, *parts: str) -> list[str]:
+        """Keys of the store that stand for these texts and do not tell them; the first is new.
+
+        There is one for each secret key, since what an older one named is still there.
+        """
+        return [f"{self._kind}.{_proof(key, ('name', *parts))}" for key in self._keys]
+
+    def _seal(self, secret: str, text: str) -> str:
+        return seal(text.encode(), _key(self._keys[0], secret))
+
+    def _open(self, secret: str, sealed: str | None) -> Found | None:
+        for key in self._keys if sealed is not None else ():
+            opened = open_sealed(sealed or "", _key(key, secret))
+            if opened is not None:
+                return Found(opened.decode(), sealed or "")
+        return None
+
+
+# HMAC as the key derivation of NIST SP 800-108, its key being one already: 1 µs instead of 15.
+def _key(key: bytes, secret: str) -> Key:
+    return octet_key(hmac.digest(key, b"key\0" + secret.encode(), "sha256"))
+
+
+def _proof(key: bytes, parts: Sequence[str]) -> str:
+    text = "\0".join(("proof", *parts)).encode("utf-8", "surrogatepass")
+    return base64.urlsafe_b64encode(hmac.digest(key, text, "sha256")).rstrip(b"=").decode()

@@ -1,0 +1,407 @@
+"""What every place for login sessions promises, and what those promise that reach them from afar.
+
+One class for all: cookies alone, cookies with an index, a store in memory, Redis, a Cluster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import anyio
+import pytest
+
+from reliant import LoginRequired, Token
+from reliant.login import Store
+from reliant.storage.cookie_sessions import CookieSessions, IndexedCookieSessions
+from reliant.storage.session_record import SessionRecord
+from reliant.storage.sessions import RemoteSessions, Sessions, StoredSessions, TokenFamily
+from tests.helpers.http import Clock
+from tests.helpers.stores import STORES, new_store
+from tests.helpers.tokens import NOW
+
+ISS = "https://op.example"
+SECRET = "a secret key of the application, 40 long"
+IDLE, LIFETIME = 3600.0, 24 * 3600.0
+
+
+def new_record(sub: str = "alice", sid: str | None = "sid-1", **members: Any) -> SessionRecord:
+    claims = {"iss": ISS, "sub": sub, "email": "alice@example.test"}
+    if sid is not None:
+        claims["sid"] = sid
+    token = Token(
+        {
+            "access_token": "the-access-token",
+            "refresh_token": "the-refresh-token",
+            "id_token": "the.id.token",
+            "token_type": "Bearer",
+            "userinfo": {**claims, **members.pop("claims", {})},
+        }
+    )
+    return SessionRecord(token=token, created_at=NOW, latest_end=NOW + LIFETIME, **members)
+
+
+class Place:
+    """A place for sessions in one application, on any number of workers."""
+
+    def __init__(self, kind: str, store: Store | None, clock: Clock) -> None:
+        self.kind = kind
+        self.store = store
+        self.clock = clock
+
+    @property
+    def is_timed_by_redis(self) -> bool:
+        return self.kind in ("redis", "redis-text", "cluster")
+
+    def worker(
+        self,
+        secrets: Sequence[str | bytes] = (SECRET,),
+        client: str = "op",
+        idle: float = IDLE,
+    ) -> Sessions:
+        """Sessions as one worker sees them."""
+        if self.store is None:
+            return CookieSessions(secrets, client, idle, self.clock)
+        if self.kind.startswith("indexed"):
+            return IndexedCookieSessions(self.store, secrets, client, idle, LIFETIME, self.clock)
+        return StoredSessions(self.store, secrets, client, idle, self.clock)
+
+
+def indexed(kind: Any) -> Any:
+    if isinstance(kind, str):
+        return f"indexed-{kind}"
+    return pytest.param(f"indexed-{kind.values[0]}", marks=kind.marks)
+
+
+PLACES = ["cookies", *STORES, *map(indexed, STORES)]
+REMOTE = [*STORES, *map(indexed, STORES)]
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock(NOW)
+
+
+@pytest.fixture(params=PLACES)
+async def place(request: pytest.FixtureRequest, clock: Clock) -> AsyncIterator[Place]:
+    kind = request.param
+    store = None if kind == "cookies" else new_store(kind.removeprefix("indexed-"), request, clock)
+    yield Place(kind, store, clock)
+    if store is not None:
+        await store.aclose()
+
+
+async def look(sessions: Sessions, value: str, writable: bool = True) -> TokenFamily | None:
+    return await sessions.find(value, lambda: writable)
+
+
+class TestSessions:
+    async def test_what_is_kept_is_found(self, place: Place) -> None:
+        record = new_record(profile={"name": "Alice"}, landings=(("state", "/page"),))
+        value = await place.worker().create(record)
+        family = await look(place.worker(), value)
+        assert family is not None
+        assert family.record.token == record.token
+        assert family.record.claims["sub"] == "alice"
+        assert family.record.profile == {"name": "Alice"}
+        assert family.record.landings == (("state", "/page"),)
+        assert family.record.id == record.id
+        assert not family.over
+
+    async def test_each_session_has_a_value_of_its_own(self, place: Place) -> None:
+        sessions, record = place.worker(), new_record()
+        assert await sessions.create(record) != await sessions.create(record)
+
+    async def test_a_value_fits_cookies_and_tells_nothing(self, place: Place) -> None:
+        value = await place.worker().create(new_record())
+        assert value.isascii()
+        assert not set(value) & set(' ",;\\')
+        for secret in ("alice", "the-access-token", "the-refresh-token"):
+            assert secret not in value
+
+    @pytest.mark.parametrize("change", ["first", "middle", "last", "cut", "longer", "empty"])
+    async def test_a_changed_value_finds_nothing(self, place: Place, change: str) -> None:
+        value = await place.worker().create(new_record())
+        body = value.index("~") + 1 if "~" in value else 0
+        at = {"first": body, "middle": (body + len(value)) // 2, "last": len(value) - 1}.get(change)
+        if at is not None:
+            value = f"{value[:at]}{'A' if value[at] != 'A' else 'B'}{value[at + 1 :]}"
+        else:
+            value = {"cut": value[:-1], "longer": f"{value}A", "empty": ""}[change]
+        assert await look(place.worker(), value) is None
+
+    @pytest.mark.parametrize(
+        "value", ["x", ".", "..", "~", "a.b.c", "a~b", "\x00", "é", "A" * 43, "1" * 100_000]
+    )
+    async def test_a_value_that_somebody_made_up_finds_nothing(
+        self, place: Place, value: str
+    ) -> None:
+        sessions = place.worker()
+        assert await look(sessions, value) is None
+        assert sessions.mark_of(value) is None
+        assert sessions.was_of(sessions.trace_of(value), ISS, "alice") is False
+
+    async def test_a_value_of_another_client_finds_nothing(self, place: Place) -> None:
+        value = await place.worker().create(new_record())
+        assert await look(place.worker(client="other"), value) is None
+
+    async def test_a_value_of_another_secret_key_finds_nothing(self, place: Place) -> None:
+        value = await place.worker().create(new_record())
+        assert await look(place.worker(["another secret key"]), value) is None
+
+    async def test_old_secret_keys_still_open(self, place: Place) -> None:
+        value = await place.worker().create(new_record())
+        rotated = place.worker(["a new secret key", SECRET])
+        assert await look(rotated, value) is not None
+        assert rotated.mark_of(value) is not None
+        assert rotated.was_of(place.worker().trace_of(value), ISS, "alice")
+        new = await rotated.create(new_record())
+        assert await look(place.worker(["a new secret key"]), new) is not None
+        assert await look(place.worker(), new) is None
+
+    async def test_a_session_ends_at_its_end(self, place: Place, clock: Clock) -> None:
+        value = await place.worker().create(new_record())
+        clock.now = NOW + IDLE - 1
+        family = await look(place.worker(), value)
+        assert family is not None
+        value = renewed(place.worker(), value, family)
+        clock.now = NOW + LIFETIME
+        assert await look(place.worker(), value) is None
+
+    async def test_the_provider_caps_a_session(self, place: Place, clock: Clock) -> None:
+        record = new_record(claims={"session_expiry": NOW + 60})
+        assert record.expires_at == NOW + 60
+        value = await place.worker().create(record)
+        clock.now = NOW + 59
+        assert await look(place.worker(), value) is not None
+        clock.now = NOW + 60
+        assert await look(place.worker(), value) is None
+
+    async def test_whose_a_value_was(self, place: Place, clock: Clock) -> None:
+        sessions = place.worker()
+        value = await sessions.create(new_record())
+        clock.now = NOW + 2 * LIFETIME
+        assert await look(sessions, value) is None
+        trace = sessions.trace_of(value)
+        assert len(trace) < 100
+        assert sessions.was_of(trace, ISS, "alice")
+        assert not sessions.was_of(trace, ISS, "bob")
+        assert not sessions.was_of(trace, "https://other.example", "alice")
+        mark = sessions.mark_of(value)
+        assert mark is not None
+        assert mark == place.worker().mark_of(value)
+        assert mark != sessions.mark_of(await sessions.create(new_record()))
+
+    async def test_a_record_of_another_version_is_no_session(
+        self, place: Place, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("reliant.storage.session_record._FORMAT", 2)
+        value = await place.worker().create(new_record())
+        monkeypatch.undo()
+        assert await look(place.worker(), value) is None
+
+
+class TestIdleTime:
+    async def test_a_session_in_use_lasts(self, place: Place, clock: Clock) -> None:
+        value = await place.worker().create(new_record())
+        for _ in range(20):
+            clock.now += int(IDLE) - 1
+            family = await look(place.worker(), value)
+            assert family is not None
+            value = renewed(place.worker(), value, family)
+
+    async def test_a_session_that_nobody_uses_ends(self, place: Place, clock: Clock) -> None:
+        value = await place.worker(idle=0.3).create(new_record())
+        assert await look(place.worker(idle=0.3), value) is not None
+        clock.advance(0.3)
+        if place.is_timed_by_redis:
+            await anyio.sleep(0.35)
+        assert await look(place.worker(idle=0.3), value) is None
+
+    async def test_a_look_renews_the_idle_time(self, place: Place, clock: Clock) -> None:
+        if not place.is_timed_by_redis:
+            return  # the first test has shown it
+        value = await place.worker(idle=1).create(new_record())
+        for _ in range(3):
+            await anyio.sleep(0.5)
+            assert await look(place.worker(idle=1), value) is not None
+
+    @pytest.mark.parametrize("place", ["cookies"], indirect=True)
+    async def test_not_every_answer_brings_a_new_cookie(self, place: Place, clock: Clock) -> None:
+        sessions = place.worker()
+        value = await sessions.create(new_record())
+        family = await look(sessions, value)
+        assert family is not None
+        assert sessions.renewed(value, family) is None
+        clock.advance(IDLE / 20)
+        assert sessions.renewed(value, family) is not None
+
+    @pytest.mark.parametrize("place", ["cookies"], indirect=True)
+    async def test_a_late_answer_of_the_login_before(self, place: Place, clock: Clock) -> None:
+        """It brings the stamp of another session, which must not end the new one."""
+        sessions = place.worker()
+        old, new = [await sessions.create(new_record()) for _ in range(2)]
+        mixed = f"{old.partition('~')[0]}~{new.partition('~')[2]}"
+        assert await look(sessions, mixed) is not None
+        clock.advance(IDLE)
+        assert await look(sessions, mixed) is None
+
+
+class TestTheEnd:
+    async def test_a_deleted_session(self, place: Place) -> None:
+        sessions = place.worker()
+        value = await sessions.create(new_record())
+        other = await sessions.create(new_record())
+        family = await look(sessions, value)
+        assert family is not None
+        await sessions.delete(value, family.record)
+        # What lives in cookies alone has to be taken back from the browser.
+        gone = await look(place.worker(), value) is None
+        assert gone == (place.kind != "cookies")
+        assert await look(place.worker(), other) is not None
+
+    async def test_a_session_that_ends_itself(self, place: Place) -> None:
+        sessions = place.worker()
+        value = await sessions.create(new_record())
+        family = await look(sessions, value)
+        assert family is not None
+        await family.end()
+        assert family.over
+        if place.kind != "cookies":
+            assert await look(place.worker(), value) is None
+
+    async def test_who_can_be_reached_from_afar(self, place: Place) -> None:
+        assert isinstance(place.worker(), RemoteSessions) == (place.kind != "cookies")
+
+
+@pytest.mark.parametrize("place", REMOTE, indirect=True)
+class TestRemoteSessions:
+    async def end(self, place: Place, **who: Any) -> None:
+        sessions = place.worker()
+        assert isinstance(sessions, RemoteSessions)
+        await sessions.end(ISS, **who)
+
+    async def values(self, place: Place) -> dict[str, str]:
+        records = {
+            "alice, sid 1": new_record(sid="1"),
+            "alice, sid 2": new_record(sid="2"),
+            "alice, no sid": new_record(sid=None),
+            "bob, sid 3": new_record("bob", sid="3"),
+            "bob, no sid": new_record("bob", sid=None),
+            "alice elsewhere": new_record(sid="1", claims={"iss": "https://other.example"}),
+        }
+        return {name: await place.worker().create(record) for name, record in records.items()}
+
+    async def over(self, place: Place, values: dict[str, str]) -> set[str]:
+        return {name for name in values if await look(place.worker(), values[name]) is None}
+
+    @pytest.mark.parametrize(
+        ("who", "expected"),
+        [
+            ({"sid": "1"}, {"alice, sid 1"}),
+            ({"sub": "alice"}, {"alice, sid 1", "alice, sid 2", "alice, no sid"}),
+            # A session that does not know its sid may be the one.
+            ({"sid": "2", "sub": "alice"}, {"alice, sid 2", "alice, no sid"}),
+            ({"sid": "unknown"}, set()),
+            ({"sub": "unknown"}, set()),
+        ],
+        ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
+    )
+    async def test_what_ends(self, place: Place, who: dict[str, str], expected: set[str]) -> None:
+        values = await self.values(place)
+        assert await self.over(place, values) == set()
+        await self.end(place, **who)
+        assert await self.over(place, values) == expected
+
+    async def test_a_login_after_the_end_lives(self, place: Place, clock: Clock) -> None:
+        await self.end(place, sub="alice", sid="1")
+        clock.advance(0.001)
+        begun = await place.worker().time()
+        value = await place.worker().create(replace(new_record(sid="1"), created_at=begun))
+        assert await look(place.worker(), value) is not None
+
+    async def test_a_login_under_way_does_not(self, place: Place) -> None:
+        """Its callback has begun, and the end comes before there is a session to find."""
+        begun = await place.worker().time()
+        await self.end(place, sid="1")
+        with pytest.raises(LoginRequired) as caught:
+            await place.worker().create(replace(new_record(sid="1"), created_at=begun))
+        assert caught.value.code == "session.ended"
+
+    async def test_an_end_in_the_midst_of_a_login(self, place: Place) -> None:
+        """Whatever step of it is done: in the end there is no session."""
+        sessions = place.worker()
+        begun = await sessions.time()
+        record = replace(new_record(sid="1"), created_at=begun)
+        values: list[str] = []
+
+        async def log_in() -> None:
+            try:
+                values.append(await sessions.create(record))
+            except LoginRequired:
+                values.append("")
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(log_in)
+            group.start_soon(self.end_twice, place)
+        assert await look(place.worker(), values[0]) is None
+
+    async def end_twice(self, place: Place) -> None:
+        for _ in range(2):
+            await self.end(place, sid="1")
+
+    async def test_what_anybody_may_ask_for_writes_nothing(
+        self, place: Place, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The front channel carries no proof."""
+        sessions = place.worker()
+        assert isinstance(sessions, RemoteSessions)
+        value = await sessions.create(
+            replace(new_record(sid="1"), created_at=await sessions.time())
+        )
+        store = place.store
+        assert store is not None
+        written: list[str] = []
+        right = store.set
+
+        async def count(key: str, *args: Any) -> None:
+            written.append(key)
+            await right(key, *args)
+
+        monkeypatch.setattr(store, "set", count)
+        await sessions.end(ISS, sid="unknown", proven=False)
+        await sessions.end("https://other.example", sid="1", proven=False)
+        assert written == []
+        assert await look(place.worker(), value) is not None
+        await sessions.end(ISS, sid="1", proven=False)
+        assert await look(place.worker(), value) is None
+
+    async def test_an_end_reaches_what_an_old_secret_key_made(self, place: Place) -> None:
+        value = await place.worker().create(new_record())
+        rotated = place.worker(["a new secret key", SECRET])
+        assert isinstance(rotated, RemoteSessions)
+        await rotated.end(ISS, sub="alice")
+        assert await look(rotated, value) is None
+
+    async def test_a_worker_whose_clock_is_ahead_makes_none_that_live_on(
+        self, place: Place
+    ) -> None:
+        if place.kind.endswith("memory"):
+            return  # one process has one clock
+        place.clock.advance(30)
+        begun = await place.worker().time()
+        value = await place.worker().create(replace(new_record(sid="1"), created_at=begun))
+        place.clock.advance(-30)
+        await self.end(place, sid="1")
+        assert await look(place.worker(), value) is None
+
+
+def renewed(sessions: Sessions, value: str, family: TokenFamily) -> str:
+    """The value that the browser has after an answer."""
+    new = sessions.renewed(value, family)
+    if new is None:
+        return value
+    head, _, body = new.partition("~")
+    old_head, _, old_body = value.partition("~")
+    return f"{head or old_head}~{body or old_body}"
