@@ -53,7 +53,7 @@ BELIEVED: list[tuple[str, str, str | None, bool]] = [
     ("unsigned", jose.unsigned_jwt({"score": 650}), None, False),
     ("unsigned, as the provider", jose.unsigned_jwt({"score": 650, "iss": ISSUER}), ISSUER, False),
     ("the provider's", jwt(), None, True),
-    ("the provider's, by name", jwt(iss=ISSUER, aud="client", exp=NOW + 60), ISSUER, True),
+    ("the provider's, by name", jwt(iss=ISSUER, aud="client", exp=NOW + 3600), ISSUER, True),
     ("for several", jwt(aud=["other", "client"]), None, True),
     ("another key", jwt(OTHER_KEY), None, False),
     ("a foreign issuer", jwt(iss="https://bank.example"), "https://bank.example", False),

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from reliant.client.hooks import ComplianceHooks
 from reliant.client.settings import ClientSettings
 from reliant.client.verifier import TokenVerifier
-from reliant.errors import ConfigurationError
+from reliant.errors import (
+    ConfigurationError,
+    IDTokenError,
+    MetadataError,
+    OAuthError,
+    ProviderError,
+)
 from reliant.http.provider import OpenIDProvider
 from reliant.http.transport import HttpTransport
 from reliant.protocol.authorization import scopes_of
@@ -27,6 +35,13 @@ from reliant.protocol.token_endpoint import (
 from reliant.storage.calls import call
 
 __all__ = ["TokenEndpoint"]
+
+log: logging.Logger = logging.getLogger("reliant")
+
+# What a key that was rotated a moment ago, or a clock that is wrong, does to good ID Tokens.
+_FOR_NOW = frozenset(
+    {"id_token.expired", "id_token.iat_future", "id_token.key_unknown", "id_token.nbf"}
+)
 
 
 class TokenEndpoint:
@@ -94,12 +109,25 @@ class TokenEndpoint:
         response = await self._send("refresh_token", request, metadata)
         answer = parse_token_response(response, self._now(), self._secrets(refresh_token))
         token = merge_refreshed(old, answer)
-        if answer.id_token is not None and metadata.issuer is not None:
+        if answer.id_token is None or metadata.issuer is None:
+            return token
+        try:
             claims = await self._verifier.id_token(
                 answer.id_token, access_token=answer.access_token
             )
             check_refreshed(claims, self._verifier.claims_of(old))
-            token["userinfo"] = claims
+        except (IDTokenError, MetadataError, ProviderError) as exc:
+            if isinstance(exc, IDTokenError) and exc.code not in _FOR_NOW:
+                with suppress(OAuthError):  # what came with it is somebody else's, or forged
+                    await self.revoke(str(token.refresh_token), "refresh_token")
+                raise
+            # The old refresh token may be used up, so an error now would end the login. What can't
+            # be judged is left out, and what was judged at the login stays.
+            log.warning("the ID Token of a refresh is left out, for it can't be judged now: "
+                        "code=%s", exc.code)  # fmt: skip
+            del token["id_token"]
+            return merge_refreshed(old, token)
+        token["userinfo"] = claims
         return token
 
     async def revoke(self, token: str, token_type_hint: str | None) -> None:
