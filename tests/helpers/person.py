@@ -18,13 +18,17 @@ NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 class Person:
     """Keeps cookies, follows redirects, fills in forms. Each person is another browser.
 
-    Where a method takes `stop`, it follows no redirect to an address that begins so.
+    Where a method takes `stop`, it follows no redirect to an address that begins so. `accept`: what
+    the browser asks for.
     """
 
-    def __init__(self, name: str = "alice") -> None:
+    def __init__(self, name: str = "alice", *, accept: str = "*/*") -> None:
         # As a browser does, send Secure cookies over http to this machine.
         jar = CookieJar(DefaultCookiePolicy(secure_protocols=("http", "https")))
-        self._http = httpx2.Client(cookies=jar, verify=NO_TLS, trust_env=False, timeout=10)
+        headers = {"accept": accept}
+        self._http = httpx2.Client(
+            cookies=jar, headers=headers, verify=NO_TLS, trust_env=False, timeout=10
+        )
         # What to write into the fields of the login form.
         self._answers = {"login": name, "password": "any will do"}
 
@@ -43,9 +47,17 @@ class Person:
         """Open a page."""
         return self._follow(self._http.build_request("GET", url), stop)
 
-    def post(self, url: str) -> httpx2.Response:
-        """Press a button that posts nothing but itself."""
-        return self._follow(self._http.build_request("POST", url), None)
+    def post(self, url: str, page: str | None = None, **fields: str) -> httpx2.Response:
+        """Press a button that posts these fields; `page`: the address of the page it is on."""
+        origin = {} if page is None else {"origin": str(httpx2.URL(page).copy_with(path="/"))[:-1]}
+        return self._follow(
+            self._http.build_request("POST", url, data=fields or None, headers=origin), None
+        )
+
+    def cookies(self, prefix: str) -> dict[str, str]:
+        """The cookies whose names begin so."""
+        jar = self._http.cookies.jar
+        return {it.name: it.value or "" for it in jar if it.name.startswith(prefix)}
 
     def sign_in(self, url: str, *, stop: str | None = None) -> httpx2.Response:
         """Open a page that leads to a login, and say yes to all until the provider is done."""

@@ -32,7 +32,9 @@ class _Server(uvicorn.Server):
 @contextmanager
 def serve(app: Any) -> Iterator[str]:
     """Serve `app` and yield its origin, `http://127.0.0.1:PORT`."""
-    config = uvicorn.Config(app, log_level="warning", ws="none", timeout_graceful_shutdown=2)
+    config = uvicorn.Config(
+        app, log_level="warning", ws="websockets-sansio", timeout_graceful_shutdown=2
+    )
     server = _Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]

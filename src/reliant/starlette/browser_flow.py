@@ -94,6 +94,11 @@ class BrowserFlow:
 
     async def finish_login(self, request: Request, **options: Any) -> Token:
         """Take up the login that the browser comes back with; ``options`` of ``finish_login``."""
+        parameters, transaction = await self.take_login(request)
+        return await self.complete_login(parameters, transaction, **options)
+
+    async def take_login(self, request: Request) -> tuple[Mapping[str, str], LoginTransaction]:
+        """What the browser comes back with, and the login that it belongs to."""
         with self._logged("login"):
             parameters = await callback_parameters(request)
             posted = request.scope.get("method") == "POST"  # by the page, so there is no more
@@ -107,6 +112,13 @@ class BrowserFlow:
                 transaction = LoginTransaction(
                     **{**vars(transaction), "redirect_uri": f"{origin_of_request(request)}{uri}"}
                 )
+            return parameters, transaction
+
+    async def complete_login(
+        self, parameters: Mapping[str, str], transaction: LoginTransaction, **options: Any
+    ) -> Token:
+        """Finish what ``take_login`` returned."""
+        with self._logged("login"):
             return await self._client.finish_login(transaction, parameters, **options)
 
     async def begin_logout(

@@ -175,7 +175,7 @@ class StarletteClient(OAuthClient):
         ``/initiate-login``. ``redirect_uri``: the callback of the logins begun there: a URL, or a
         function of the request that returns one.
         """
-        return client_routes(self, redirect_uri)
+        return client_routes(lambda: self, redirect_uri)
 
     # -- API calls ---------------------------------------------------------------------------
 

@@ -4,13 +4,27 @@ from __future__ import annotations
 
 from html import escape
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
-from reliant.errors import OAuthError
+from reliant.errors import OAuthError, StoreError
 from reliant.starlette.requests import header_of
 
-__all__ = ["error_response"]
+__all__ = ["error_response", "wants_html"]
+
+_TITLES = {
+    "authorization.denied": "Login canceled",
+    "login.refused": "No access",
+    "session.scope": "No access",
+    "logout.cross_site": "You are not logged out",
+}
+RETRY_AFTER = "5"  # seconds until what is away for a moment may be back
+_AWAY = {
+    StoreError.default_code: "This site can't tell for the moment who is logged in. Nobody is "
+    "logged out by that: try again in a few seconds.",
+    "login.not_stored": "You have logged in, but this site could not keep the login. Try again in "
+    "a few seconds.",
+}
 
 _HEADERS = {
     "cache-control": "no-store",
@@ -48,27 +62,30 @@ small {{ opacity: .75 }}
 """
 
 
-def error_response(request: Request, error: OAuthError, try_again: str) -> Response:
+def error_response(request: HTTPConnection, error: OAuthError, try_again: str) -> Response:
     """A small page for people, JSON for programs.
 
     ``try_again``: the path the page's link leads to. What is the app's own to mend is not told to
     the browser; the log has it.
     """
-    internal = error.status_hint >= 500
-    text = "The login service has a problem." if internal else error.description or error.error
-    if _wants_html(request):
+    title, text = _TITLES.get(error.code, "The login failed"), error.description or error.error
+    headers = dict(_HEADERS)
+    if error.status_hint >= 500:
+        text = "The login service has a problem."
+    if error.status_hint == 503:
+        title, text = "Please try again", _AWAY.get(error.code, _AWAY[StoreError.default_code])
+        headers["retry-after"] = RETRY_AFTER
+    if wants_html(request):
         page = _PAGE.format(
-            title="Login canceled" if error.error == "access_denied" else "The login failed",
-            text=escape(text),
-            href=escape(try_again),
-            code=escape(error.code),
+            title=title, text=escape(text), href=escape(try_again), code=escape(error.code)
         )
-        return HTMLResponse(page, status_code=error.status_hint, headers=_HEADERS)
+        return HTMLResponse(page, status_code=error.status_hint, headers=headers)
     body = {"error": error.error, "error_description": text, "code": error.code}
-    return JSONResponse(body, status_code=error.status_hint, headers=_HEADERS)
+    return JSONResponse(body, status_code=error.status_hint, headers=headers)
 
 
-def _wants_html(request: Request) -> bool:
+def wants_html(request: HTTPConnection) -> bool:
+    """Tell whether a page is asked for, to be shown to a person, and not data for a program."""
     mode = header_of(request, "sec-fetch-mode")
     if mode is not None:
         return mode == "navigate"

@@ -17,7 +17,13 @@ from starlette.responses import Response
 
 from reliant import __version__
 from reliant.client.settings import JSON_SETTINGS, REGISTERED, SETTINGS, ClientSettings
-from reliant.errors import ConfigurationError, FragmentAnswer, OAuthError, printable
+from reliant.errors import (
+    ConfigurationError,
+    FragmentAnswer,
+    LoginRequired,
+    OAuthError,
+    printable,
+)
 from reliant.http.transport import HttpTransport
 from reliant.protocol.transaction import LOGIN_LIFETIME
 from reliant.protocol.webfinger import (
@@ -30,7 +36,7 @@ from reliant.starlette.error_page import error_response
 from reliant.starlette.pages import fragment_page
 from reliant.starlette.transactions import CacheStore, CookieStore, SessionStore, TransactionStore
 
-__all__ = ["OAuth"]
+__all__ = ["OAuth", "read_secrets"]
 
 log: logging.Logger = logging.getLogger("reliant")
 
@@ -206,8 +212,8 @@ class OAuth:
         """
         if isinstance(exc, FragmentAnswer):
             return fragment_page()
-        if not isinstance(exc, OAuthError):
-            raise exc
+        if not isinstance(exc, OAuthError) or isinstance(exc, LoginRequired):
+            raise exc  # the middleware of Login leads through a login
         if exc.client_name is None:  # a login or logout has logged its failure itself
             log.warning(
                 "request failed: code=%s error=%s: %s",
@@ -235,6 +241,11 @@ class OAuth:
 def _transaction_store(secret_key: Any, cache: Any, lifetime: int) -> TransactionStore:
     if secret_key is None:
         return SessionStore(lifetime) if cache is None else CacheStore(cache, lifetime)
+    return CookieStore(read_secrets(secret_key), lifetime, cache)
+
+
+def read_secrets(secret_key: Any) -> list[str | bytes]:
+    """The keys in a ``secret_key=``, newest first; raises ``ConfigurationError``."""
     several = isinstance(secret_key, Sequence) and not isinstance(secret_key, str | bytes)
     secrets = [
         str(secret) if isinstance(secret, Secret) else secret
@@ -243,7 +254,7 @@ def _transaction_store(secret_key: Any, cache: Any, lifetime: int) -> Transactio
     if not secrets or not all(isinstance(secret, str | bytes) and secret for secret in secrets):
         raise _error("secret_key", "secret_key must be text, or a list of texts, newest first; "
                      "make one with secrets.token_urlsafe().")  # fmt: skip
-    return CookieStore(secrets, lifetime, cache)
+    return secrets
 
 
 def _look_up(config: Any, key: str) -> Any:

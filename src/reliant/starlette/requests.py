@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
 
 from reliant.errors import AuthorizationError
 from reliant.protocol.values import origin_of, parse_parameters
@@ -21,7 +21,7 @@ MAX_CALLBACK = 64 * 1024  # octets of a form_post answer
 _FORM = "application/x-www-form-urlencoded"
 
 
-def header_of(request: Request, name: str) -> str | None:
+def header_of(request: HTTPConnection, name: str) -> str | None:
     """A header's value; None also in a scope without headers."""
     wanted = name.encode()
     for key, value in request.scope.get("headers") or ():
@@ -30,7 +30,7 @@ def header_of(request: Request, name: str) -> str | None:
     return None
 
 
-def cookies_of(request: Request) -> dict[str, str]:
+def cookies_of(request: HTTPConnection) -> dict[str, str]:
     """The cookies, in the order they came; empty also in a scope without headers.
 
     Not ``request.cookies``: those strip whatever Python takes for white space, so that a cookie
@@ -42,13 +42,13 @@ def cookies_of(request: Request) -> dict[str, str]:
     return {name.strip(" \t"): value.strip(" \t") for name, _, value in pairs}
 
 
-def origin_of_request(request: Request) -> str | None:
+def origin_of_request(request: HTTPConnection) -> str | None:
     """The scheme and host this request came to, as far as the scope tells."""
     host = header_of(request, "host")
     return f"{request.scope.get('scheme', 'http')}://{host}" if host else None
 
 
-def query_parameters(request: Request) -> dict[str, str]:
+def query_parameters(request: HTTPConnection) -> dict[str, str]:
     """The parameters in the query; a repeated one is an ``AuthorizationError``."""
     raw = request.scope.get("query_string", b"")
     return _parse(raw.decode("latin-1") if isinstance(raw, bytes) else str(raw))

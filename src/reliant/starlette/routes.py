@@ -23,6 +23,7 @@ from reliant.starlette.requests import (
     query_parameters,
 )
 from reliant.storage.calls import call
+from reliant.storage.replay import ReplayGuard
 
 if TYPE_CHECKING:
     from reliant.starlette.client import StarletteClient
@@ -35,6 +36,7 @@ _TARGET = "target_link_uri"
 _NO_STORE = {"cache-control": "no-store"}
 _URI_PATH = re.compile(r"/[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]*")  # RFC 3986 appendix A
 Handler = Callable[[Request], Awaitable[Response]]
+Begin = Callable[..., Awaitable[Response]]
 
 
 @dataclass(frozen=True)
@@ -53,31 +55,41 @@ class LogoutEvent:
     request: Request = field(repr=False)
 
 
-def client_routes(client: StarletteClient, redirect_uri: Any = None) -> list[Route]:
+def client_routes(
+    find: Callable[[], StarletteClient],
+    redirect_uri: Any = None,
+    on_logout: Callable[[LogoutEvent], Awaitable[None]] | None = None,
+    guard: ReplayGuard | None = None,
+    begin: Begin | None = None,
+) -> list[Route]:
     """The routes of one client, for a ``Mount`` of the app.
 
-    ``redirect_uri``: the callback of the logins that ``/initiate-login`` begins: a URL, or a
-    function of the request that returns one; without it that route is left out.
+    ``find``: returns the client; ``redirect_uri``: the callback of the logins that
+    ``/initiate-login`` begins: a URL, or a function of the request that returns one; without it
+    that route is left out; ``on_logout``: told in place of the client's own hook; ``guard``:
+    remembers logout tokens in place of the client's own; ``begin``: begins those logins in place of
+    ``authorize_redirect``.
     """
-    routes = {
+    routes: dict[str, tuple[list[str], Any]] = {
         "/jwks.json": (["GET"], _jwks),
         "/request-objects/{reference}": (["GET"], _request_object),
-        "/backchannel-logout": (["POST"], _backchannel_logout),
-        "/frontchannel-logout": (["GET"], _frontchannel_logout),
+        "/backchannel-logout": (["POST"], _backchannel(on_logout, guard)),
+        "/frontchannel-logout": (["GET"], _frontchannel(on_logout)),
         "/check-session": (["GET"], _check_session),
     }
     if redirect_uri is not None:
-        routes["/initiate-login"] = (["GET", "POST"], _initiator(redirect_uri))
+        routes["/initiate-login"] = (["GET", "POST"], _initiator(redirect_uri, begin or _begin))
     return [
-        Route(path, _guarded(client, path, handler), methods=methods)
+        Route(path, _guarded(find, path, handler), methods=methods)
         for path, (methods, handler) in routes.items()
     ]
 
 
-def _guarded(client: StarletteClient, path: str, handler: Any) -> Handler:
+def _guarded(find: Callable[[], StarletteClient], path: str, handler: Any) -> Handler:
     """Bad input to any of these routes: 400 with a stable code, nothing changed, one log line."""
 
     async def endpoint(request: Request) -> Response:
+        client = find()
         try:
             response: Response = await handler(client, request)
         except OAuthError as exc:
@@ -87,7 +99,7 @@ def _guarded(client: StarletteClient, path: str, handler: Any) -> Handler:
                             exc_info=_hooks_own(exc))  # fmt: skip
             internal = exc.status_hint >= 500
             # A logout that failed is a 400, whatever the cause (Back-Channel Logout 1.0 2.8).
-            status = 503 if internal and handler is not _backchannel_logout else 400
+            status = 503 if internal and path != "/backchannel-logout" else 400
             text = "The login service has a problem." if internal else exc.description
             body = {"error": "invalid_request", "error_description": text, "code": exc.code}
             response = JSONResponse(body, status, headers=_NO_STORE)
@@ -114,46 +126,54 @@ async def _request_object(client: StarletteClient, request: Request) -> Response
     return Response(found, media_type="application/oauth-authz-req+jwt", headers=_NO_STORE)
 
 
-async def _backchannel_logout(client: StarletteClient, request: Request) -> Response:
-    parameters = await callback_parameters(request)
-    token = parameters.get("logout_token")
-    if token is None:
-        raise LogoutTokenError(
-            description='Missing "logout_token" parameter.', code="logout_token.missing"
-        )
-    logout = await client.verifier.logout_token(token)
-    key = f"logout_{client.name}_{logout.iss}_{logout.jti}"
-    event = LogoutEvent(client.name, "back", logout.iss, logout.sub, logout.sid, request)
-    try:
-        first = await client.replay_guard.first_use(key, logout.expires_at)
-        if first:
-            await _tell(client, event)
-    except Exception as exc:  # the hook, or the cache
-        with suppress(Exception):
-            await client.replay_guard.forget(key)  # so that the provider may try again
-        raise LogoutTokenError(
-            description="The logout could not be carried out here.", code="logout_token.hook"
-        ) from exc
-    if not first:
-        raise LogoutTokenError(
-            description="This logout token was used already.", code="logout_token.replay"
-        )
-    return Response(status_code=200, headers=_NO_STORE)
+def _backchannel(on_logout: Any, guard: ReplayGuard | None) -> Any:
+    async def backchannel_logout(client: StarletteClient, request: Request) -> Response:
+        parameters = await callback_parameters(request)
+        token = parameters.get("logout_token")
+        if token is None:
+            raise LogoutTokenError(
+                description='Missing "logout_token" parameter.', code="logout_token.missing"
+            )
+        logout = await client.verifier.logout_token(token)
+        key = f"logout_{client.name}_{logout.iss}_{logout.jti}"
+        event = LogoutEvent(client.name, "back", logout.iss, logout.sub, logout.sid, request)
+        replays = guard or client.replay_guard
+        try:
+            first = await replays.first_use(key, logout.expires_at)
+            if first:
+                await _tell(on_logout or client.settings.on_logout, event)
+        except Exception as exc:  # the hook, or the cache
+            with suppress(Exception):
+                await replays.forget(key)  # so that the provider may try again
+            raise LogoutTokenError(
+                description="The logout could not be carried out here.", code="logout_token.hook"
+            ) from exc
+        if not first:
+            raise LogoutTokenError(
+                description="This logout token was used already.", code="logout_token.replay"
+            )
+        return Response(status_code=200, headers=_NO_STORE)
+
+    return backchannel_logout
 
 
-async def _frontchannel_logout(client: StarletteClient, request: Request) -> Response:
-    parameters = query_parameters(request)
-    metadata = await client.load_server_metadata()
-    issuer = client.verifier.issuer(metadata)
-    iss, sid = parameters.get("iss"), parameters.get("sid")
-    if (iss is None) != (sid is None):
-        raise _error("parameters", "A front-channel logout has both iss and sid, or neither.")
-    if iss is not None and not same(iss, issuer):
-        raise _error("iss", 'The "iss" of the logout is not this provider.')
-    if sid is not None and len(sid) > 255:
-        raise _error("sid", 'The "sid" of the logout is too long.')
-    await _tell(client, LogoutEvent(client.name, "front", issuer, None, sid, request))
-    return logout_page(issuer)
+def _frontchannel(on_logout: Any) -> Any:
+    async def frontchannel_logout(client: StarletteClient, request: Request) -> Response:
+        parameters = query_parameters(request)
+        metadata = await client.load_server_metadata()
+        issuer = client.verifier.issuer(metadata)
+        iss, sid = parameters.get("iss"), parameters.get("sid")
+        if (iss is None) != (sid is None):
+            raise _error("parameters", "A front-channel logout has both iss and sid, or neither.")
+        if iss is not None and not same(iss, issuer):
+            raise _error("iss", 'The "iss" of the logout is not this provider.')
+        if sid is not None and len(sid) > 255:
+            raise _error("sid", 'The "sid" of the logout is too long.')
+        event = LogoutEvent(client.name, "front", issuer, None, sid, request)
+        await _tell(on_logout or client.settings.on_logout, event)
+        return logout_page(issuer)
+
+    return frontchannel_logout
 
 
 async def _check_session(client: StarletteClient, request: Request) -> Response:
@@ -166,7 +186,16 @@ async def _check_session(client: StarletteClient, request: Request) -> Response:
     return check_session_page(client.client_id, session_state, iframe)
 
 
-def _initiator(redirect_uri: Any) -> Any:
+async def _begin(
+    client: StarletteClient, request: Request, uri: Any, return_to: str | None, hint: dict[str, str]
+) -> Response:
+    try_again = client.login_path
+    response = await client.authorize_redirect(request, uri, return_to=return_to, **hint)
+    client.login_path = try_again  # which must not lead here, where an iss is needed
+    return response
+
+
+def _initiator(redirect_uri: Any, begin: Begin) -> Any:
     async def initiate_login(client: StarletteClient, request: Request) -> Response:
         """Begin a login that another site asks for (OIDC Core section 4)."""
         parameters = await callback_parameters(request)
@@ -185,11 +214,8 @@ def _initiator(redirect_uri: Any) -> Any:
             again = append_query(request.url.path, known)
             return RedirectResponse(again, 303, headers=_NO_STORE)
         uri = redirect_uri(request) if callable(redirect_uri) else redirect_uri
-        extra = {} if hint is None else {"login_hint": hint}
-        try_again = client.login_path
-        response = await client.authorize_redirect(request, uri, return_to=return_to, **extra)
-        client.login_path = try_again  # which must not lead here, where an iss is needed
-        return response
+        hints = {} if hint is None else {"login_hint": hint}
+        return await begin(client, request, uri, return_to, hints)
 
     return initiate_login
 
@@ -205,9 +231,9 @@ def _target(request: Request, target: str | None) -> str | None:
     return path
 
 
-async def _tell(client: StarletteClient, event: LogoutEvent) -> None:
-    if client.settings.on_logout is not None:
-        await call(client.settings.on_logout, event)
+async def _tell(hook: Callable[[LogoutEvent], Any] | None, event: LogoutEvent) -> None:
+    if hook is not None:
+        await call(hook, event)
 
 
 def _error(rule: str, description: str) -> OAuthError:

@@ -182,7 +182,8 @@ class CookieStore:
         self._cache = cache
         self._clock = clock
         self._sealers: dict[str, Sealer] = {}
-        self._atomic = hasattr(cache, "getdel")
+        # A cache that can tell who is first remembers what was used; without that, what was not.
+        self._atomic = hasattr(cache, "getdel") and not hasattr(cache, "add")
         self._guard = ReplayGuard(None if self._atomic else cache, clock)
 
     async def put(
@@ -233,13 +234,22 @@ class CookieStore:
                                "secret_key (all workers need the same one), for another client, "
                                "or was changed")  # fmt: skip
             raise _unknown()
-        _check_time(record["exp"], self._clock())
-        mark = _mark(sealed)
-        if not await self._guard.first_use(mark, record["exp"]):
-            raise _used()
-        if self._atomic and await call(self._cache.getdel, f"_unused_{mark}") is None:
-            raise _used()
+        try:
+            _check_time(record["exp"], self._clock())
+            if not await self._first_use(_mark(sealed), record["exp"]):
+                raise _used()
+        except StateError as exc:
+            if isinstance(transaction, LoginTransaction):
+                exc.return_to, exc.data = transaction.return_to, transaction.data
+                asked = {"acr_values": transaction.acr_values, "max_age": transaction.max_age}
+                exc.asked = {name: value for name, value in asked.items() if value is not None}
+            raise
         return transaction
+
+    async def _first_use(self, mark: str, until: float) -> bool:
+        if not await self._guard.first_use(mark, until):
+            return False
+        return not self._atomic or await call(self._cache.getdel, f"_unused_{mark}") is not None
 
     def _sealer(self, client: str) -> Sealer:
         sealer = self._sealers.get(client)

@@ -1,9 +1,11 @@
 // The provider of the interop tests: panva's oidc-provider 9.x with everything switched on.
 // Usage: node op.mjs '<json>'   or   OP_CONFIG=<file.json> node op.mjs
 //   { port, host, issuer, issuerHost, tls: {key, cert, ca} (paths), clients: [..], accounts: {sub: claims},
-//     jwks: {keys}, freshKeys: tag, features: {overrides}, ttl: {...}, dpopNonce: bool, fapiClients: [client_id] }
+//     jwks: {keys}, freshKeys: tag, features: {overrides}, ttl: {...}, dpopNonce: bool, fapiClients: [client_id],
+//     stepUp: bool (who lacks the acr_values asked for signs in again, RFC 9470, and has the first of them then) }
 // Prints ONE line of JSON on stdout when it listens: {"ready":true,"issuer":...,"port":...,"pid":...}
-// Control plane (test only): GET {issuer}/_ctl/events, /_ctl/memory; POST /_ctl/reset, /_ctl/accounts ({sub: claims}).
+// Control plane (test only): GET {issuer}/_ctl/events, /_ctl/memory; POST /_ctl/reset, /_ctl/accounts ({sub: claims}),
+//   /_ctl/clock ({ahead: seconds}: how far its clock is ahead of the machine's).
 import * as http from 'node:http';
 import * as https from 'node:https';
 import * as fs from 'node:fs';
@@ -56,10 +58,24 @@ const person = (sub) => accounts.get(sub) ?? {
 const events = [];
 const note = (kind, data) => { events.push({ at: Date.now(), kind, ...data }); if (cfg.log) console.error(kind, JSON.stringify(data)); };
 
+let ahead = 0; // milliseconds
+const { now } = Date;
+Date.now = () => now() + ahead;
+
 const fapiClients = new Set(cfg.fapiClients ?? []);
+
+const policy = interactionPolicy.base();
+if (cfg.stepUp) {
+  const { Check } = interactionPolicy;
+  policy.get('login').checks.add(new Check('acr_values', 'none of the acr_values is met', ({ oidc }) => {
+    const asked = oidc.params.acr_values?.split(' ') ?? [];
+    return asked.length > 0 && !asked.includes(oidc.acr);
+  }));
+}
 
 const configuration = {
   clients: cfg.clients ?? [],
+  interactions: { policy },
   jwks: cfg.jwks ?? { keys: cfg.freshKeys ? makeKeys(cfg.freshKeys) : fixedKeys() },
   cookies: { keys: ['test-only-cookie-key'] },
   claims: {
@@ -229,10 +245,19 @@ server.listen(cfg.port ?? 0, host, () => {
   for (const ev of ['authorization.error', 'authorization.success', 'grant.error', 'grant.success', 'grant.revoked', 'backchannel.error', 'backchannel.success',
     'server_error', 'userinfo.error', 'pushed_authorization_request.error', 'end_session.success', 'end_session.error', 'introspection.error',
     'revocation.error', 'registration_create.error', 'backchannel_authentication.error', 'device_authorization.error']) {
-    provider.on(ev, (ctx, a) => {
-      const e = [a].find((x) => x instanceof Error);
-      note(ev, { client: ctx?.oidc?.client?.clientId, error: e?.error ?? e?.message, detail: e?.error_detail ?? e?.error_description });
+    provider.on(ev, (ctx, ...args) => {
+      const e = args.find((x) => x instanceof Error);
+      const client = ctx?.oidc?.client ?? args.find((x) => x?.clientId);
+      note(ev, { client: client?.clientId, error: e?.error ?? e?.message, detail: e?.error_detail ?? e?.error_description });
     });
+  }
+  if (cfg.stepUp) {
+    const finish = provider.interactionFinished.bind(provider);
+    provider.interactionFinished = async (req, res, result, options) => {
+      const { params } = await provider.interactionDetails(req, res);
+      if (result.login) result.login.acr = params.acr_values?.split(' ')[0];
+      return finish(req, res, result, options);
+    };
   }
   const cb = provider.callback();
   app = (req, res) => {
@@ -251,6 +276,7 @@ function control(req, res) {
     if (what === 'events') return send(events);
     if (what === 'reset') { events.length = 0; return send({ ok: true }); }
     if (what === 'accounts') { for (const [k, v] of Object.entries(JSON.parse(body))) accounts.set(k, v); return send({ ok: true }); }
+    if (what === 'clock') { ahead = JSON.parse(body).ahead * 1000; return send({ ok: true }); }
     if (what === 'memory') return send(process.memoryUsage());
     return send({ error: 'unknown' }, 404);
   });

@@ -1,0 +1,402 @@
+"""Receiving requests: who it is, how a session begins and ends, what an error is answered."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import RedirectResponse, Response
+
+from reliant.client.token_family import Refresher
+from reliant.errors import (
+    ConfigurationError,
+    IDTokenError,
+    LoginRequired,
+    OAuthError,
+    StoreError,
+    printable,
+)
+from reliant.login.challenge import challenge_response, kind_of
+from reliant.login.kept_post import KeptPost, KeptPosts
+from reliant.login.session import Session, User
+from reliant.login.session_cookies import cleared, cookie_name, read_value, written
+from reliant.login.vault import Vault
+from reliant.login.visit import Visit, site_origin
+from reliant.protocol.authorization import scopes_of
+from reliant.protocol.claims import UserInfo
+from reliant.protocol.token_endpoint import Token
+from reliant.protocol.values import append_query
+from reliant.providers.logout import LogoutAt, provider_logout_url
+from reliant.starlette.browser_flow import BrowserFlow
+from reliant.starlette.client import StarletteClient
+from reliant.starlette.error_page import error_response
+from reliant.starlette.oauth import OAuth
+from reliant.starlette.requests import cookies_of, header_of
+from reliant.starlette.routes import LogoutEvent
+from reliant.starlette.transactions import TransactionStore
+from reliant.storage.calls import call
+from reliant.storage.session_record import SessionRecord
+from reliant.storage.sessions import RemoteSessions, Sessions
+
+__all__ = ["LoginSettings", "Reception"]
+
+log: logging.Logger = logging.getLogger("reliant")
+
+MAX_LANDINGS = 4
+OUR_PAGES = ("/login", "/callback", "/logout", "/logged-out", "/initiate-login")
+COOKIE_KEPT = 24 * 3600  # seconds a cookie outlives its session, to tell whose that was
+
+
+@dataclass(frozen=True)
+class LoginSettings:
+    """What ``Login`` was given, as far as it is not a part of its own."""
+
+    name: str
+    lifetime: float
+    base_url: str | None
+    after_login: str
+    after_logout: str
+    allow_get_logout: bool
+    logout_at: LogoutAt | None
+    load_user: Callable[[UserInfo], Any] | None
+    userinfo: bool
+
+
+class Reception:
+    """What middleware, routes and requirements of one login share."""
+
+    def __init__(
+        self,
+        oauth: OAuth,
+        settings: LoginSettings,
+        sessions: Sessions,
+        posts: KeptPosts,
+        transactions: TransactionStore,
+        vault: Vault | None,
+        clock: Callable[[], float],
+    ) -> None:
+        self.settings = settings
+        self.sessions = sessions
+        self.posts = posts
+        self.clock = clock
+        self.prefix: str | None = None  # where the routes are
+        self._oauth = oauth
+        self._transactions = transactions
+        self._vault = vault
+        self._refresher = Refresher(lambda: self.client, clock)
+        self._cookie = cookie_name(settings.name)
+        self._key = f"reliant.login.{settings.name}"
+
+    @property
+    def client(self) -> StarletteClient:
+        """The registered client; raises ``ConfigurationError`` where there is none."""
+        name = self.settings.name
+        client = self._oauth.create_client(name)
+        if client is None:
+            raise ConfigurationError(
+                description=f"There is no client {name!r}: register it before the first request.",
+                code="configuration.client_unknown",
+            )
+        if "openid" not in _scopes_asked(client):
+            raise ConfigurationError(
+                description=f"Login needs an ID Token: add openid to the scope of {name!r}.",
+                code="configuration.openid",
+            )
+        return client
+
+    @property
+    def flow(self) -> BrowserFlow:
+        """The way through the browser, with transactions of the login's own."""
+        return BrowserFlow(self.client, self._transactions)
+
+    # -- a request comes in ------------------------------------------------------------------
+
+    def new_visit(self, connection: HTTPConnection) -> Visit:
+        """What a request has to do with the login, before the session is looked for."""
+        visit = Visit(
+            connection,
+            site_origin(connection, self.settings.base_url),
+            f"{connection.scope.get('root_path', '')}{self.prefix or ''}",
+            read_value(cookies_of(connection), self._cookie),
+        )
+        connection.scope[self._key] = visit
+        return visit
+
+    def visit(self, connection: HTTPConnection) -> Visit:
+        """The visit that the middleware began; raises ``ConfigurationError`` where it did not."""
+        visit = connection.scope.get(self._key)
+        if not isinstance(visit, Visit):
+            raise ConfigurationError(
+                description="The middleware of Login is missing: add middleware="
+                "[auth.middleware()] to the application.",
+                code="configuration.middleware",
+            )
+        return visit
+
+    async def recognise(self, visit: Visit) -> None:
+        """Find out who it is; raises ``StoreError`` where that can't be told."""
+        if visit.value is None:
+            return
+        family = await self.sessions.find(visit.value, lambda: not visit.answered)
+        if family is None:
+            return
+        session = Session(family, self._refresher, self._vault)
+        user = await self._user(session.claims)
+        if user is None:  # the application does not know them any more
+            await family.end()
+            visit.over = True
+            return
+        visit.session, visit.user = session, user
+
+    async def _user(self, claims: UserInfo) -> Any:
+        if self.settings.load_user is None:
+            return User(claims)
+        return await call(self.settings.load_user, claims)
+
+    # -- sessions begin and end --------------------------------------------------------------
+
+    def redirect_uri(self, request: Request) -> str:
+        """The address of the callback, as it must be registered at the provider."""
+        return self.address(request, "callback")
+
+    def address(self, request: Request, name: str) -> str:
+        """The whole address of a route."""
+        visit = self.visit(request)
+        if visit.origin is None:
+            raise ConfigurationError(
+                description="The request has no Host header, so the callback's address can't be "
+                "told: set Login(base_url=...).",
+                code="configuration.base_url",
+            )
+        return f"{visit.origin}{visit.base}/{name}"
+
+    async def begin_session(
+        self, visit: Visit, token: Token, landing: tuple[str, str], begun: float
+    ) -> None:
+        """Begin a session under a new secret, in the place of the one this browser had.
+
+        ``landing``: a digest of the login's state, and the path it leads to; ``begun``: when the
+        callback came, by ``sessions.time``. Raises ``OAuthError`` with ``login.refused`` where the
+        app's ``load_user`` knows no such user, ``StoreError`` with ``login.not_stored``,
+        ``IDTokenError`` with ``id_token.session_expiry``, ``LoginRequired`` where it was ended
+        meanwhile.
+        """
+        old, now = visit.session, self.clock()
+        kept = {name: token[name] for name in token if name not in ("return_to", "data")}
+        kept["obtained_at"] = int(now)
+        # A provider may leave out what it granted as it was asked (RFC 6749 section 5.1).
+        kept.setdefault("scope", " ".join(_scopes_asked(self.client)))
+        before = () if old is None else old.record.landings
+        profile: Mapping[str, Any] = {}
+        if self.settings.userinfo:  # with the token as it came: refreshing is the family's
+            own = ("refresh_token", "expires_at")
+            profile = await self.client.userinfo({k: kept[k] for k in kept if k not in own})
+        record = SessionRecord(
+            token=Token(kept),
+            created_at=begun,
+            latest_end=now + self.settings.lifetime,
+            profile=profile,
+            landings=(landing, *before)[:MAX_LANDINGS],
+        )
+        if record.expires_at <= now:
+            raise IDTokenError(
+                description='The "session_expiry" of the ID Token is no time to come: the '
+                "provider's own session is over. Log in again.",
+                code="id_token.session_expiry",
+            )
+        if await self._user(UserInfo({**record.profile, **record.claims})) is None:
+            raise OAuthError(
+                "access_denied",
+                "You have logged in at the provider, but this site knows no such user.",
+                code="login.refused",
+                status_hint=403,
+            )
+        await self._store(visit, record)
+        if old is not None and visit.value is not None:
+            try:
+                await self.sessions.delete(visit.value, old.record)
+            except StoreError:
+                log.warning("session %s was replaced but not deleted; it runs out", old.record.id)
+        visit.session = None
+
+    async def _store(self, visit: Visit, record: SessionRecord) -> None:
+        try:
+            value = await self.sessions.create(record)
+        except StoreError as exc:
+            raise StoreError(
+                description="A login could not be kept, for the store does not answer.",
+                code="login.not_stored",
+            ) from exc
+        visit.cookies += self._cookies(visit, value, record)
+
+    def last_session(self, visit: Visit) -> str | None:
+        """What stands for the session that this browser has, or had; None where it had none."""
+        return None if visit.value is None else self.sessions.mark_of(visit.value)
+
+    async def end_session(self, visit: Visit) -> SessionRecord | None:
+        """End the session of a request, here and in the browser; return what lay there last."""
+        session = visit.session
+        if session is not None and visit.value is not None:
+            # A refresh may have come in between, or a job that moved the tokens to the vault.
+            await session.family.reread()
+            await self.sessions.delete(visit.value, session.record)
+        visit.session, visit.over = None, True
+        return None if session is None else session.record
+
+    async def provider_logout(self, event: LogoutEvent) -> None:
+        """End what the provider says is over, then tell the app's own hook."""
+        visit = self.visit(event.request)
+        own = visit.session
+        if own is not None and event.channel == "front" and _is_about(event, own):
+            await self.end_session(visit)
+        if event.sid is not None or event.sub is not None:
+            if isinstance(self.sessions, RemoteSessions):
+                proven = event.channel == "back"
+                await self.sessions.end(event.iss, sid=event.sid, sub=event.sub, proven=proven)
+            elif not visit.over:
+                raise ConfigurationError(
+                    description="Sessions that live in cookies alone can't be ended from afar: "
+                    "use Login(store=...), or give it revocations=.",
+                    code="configuration.revocations",
+                )
+        hook = self.client.settings.on_logout
+        if hook is not None:
+            await call(hook, event)
+
+    async def logout_at_provider(
+        self, request: Request, last: SessionRecord | None
+    ) -> Response | None:
+        """A redirect that ends the provider's session too; None where it has no such thing."""
+        client, back = self.client, self.address(request, "logged-out")
+        metadata = await client.load_server_metadata()
+        if self.settings.logout_at is not None:
+            url = provider_logout_url(self.settings.logout_at, metadata, client.client_id, back)
+            return RedirectResponse(url, 303, headers={"cache-control": "no-store"})
+        if metadata.endpoint("end_session_endpoint") is None:
+            return None
+        hint = None if last is None else last.token.id_token
+        # With the client's id: the key that signed an ID Token of yesterday may be gone.
+        response = await self.flow.begin_logout(request, back, hint, client_id=client.client_id)
+        response.status_code = 303
+        return response
+
+    async def revoke(self, record: SessionRecord) -> None:
+        """Give the tokens of an ended session back, if the provider takes them (RFC 7009)."""
+        if record.vault is not None:
+            return  # they are another's now
+        try:
+            metadata = await self.client.load_server_metadata()
+            if metadata.endpoint("revocation_endpoint") is not None:
+                await self.client.revoke_token(record.token)
+        except OAuthError as exc:
+            log.warning("session %s: its tokens were not revoked: code=%s", record.id,
+                        exc.code)  # fmt: skip
+
+    # -- answers -----------------------------------------------------------------------------
+
+    def cookies_due(self, visit: Visit) -> list[str]:
+        """Set-Cookie values for the answer to a request."""
+        session = visit.session
+        if visit.over or (session is not None and session.family.over):
+            return [*cleared(self._cookie, cookies_of(visit.connection)), *visit.cookies]
+        if session is not None and visit.value is not None:
+            value = self._renewed(visit, session)
+            if value is not None:
+                return [*self._cookies(visit, value, session.record), *visit.cookies]
+        return visit.cookies
+
+    def _renewed(self, visit: Visit, session: Session) -> str | None:
+        try:
+            return self.sessions.renewed(visit.value or "", session.family)
+        except OAuthError as exc:  # too large: the browser goes on with what it has
+            log.warning("session %s: the browser does not get its new tokens: code=%s",
+                        session.record.id, exc.code)  # fmt: skip
+            return None
+
+    def _cookies(self, visit: Visit, value: str, record: SessionRecord) -> list[str]:
+        max_age = int(record.expires_at - self.clock()) + COOKIE_KEPT
+        return written(self._cookie, value, max_age, cookies_of(visit.connection))
+
+    def is_asked(self, error: LoginRequired) -> bool:
+        """Tell whether it is this login that is needed, and not another one of the app."""
+        return error.client_name in (None, self.settings.name)
+
+    async def answer(self, visit: Visit, error: OAuthError) -> Response:
+        """What a request is answered with that ended in an error."""
+        try:
+            if isinstance(error, LoginRequired):
+                return await self._challenge(visit, error)
+        except OAuthError as exc:
+            error = exc
+        if error.client_name is None:  # a login or logout has logged its failure itself
+            log.warning("request failed: code=%s error=%s: %s", error.code, error.error,
+                        printable(error.description, 500))  # fmt: skip
+        return error_response(visit.connection, error, self._try_again(visit, error))
+
+    def _try_again(self, visit: Visit, error: OAuthError) -> str:
+        """Where an error page leads on to."""
+        reads = visit.connection.scope.get("method") in ("GET", "HEAD")
+        here = visit.path if reads else visit.page
+        login, return_to = f"{visit.base}/login", visit.return_to
+        if isinstance(error, StoreError):
+            return here or login
+        if error.code == "logout.cross_site":
+            return here or self.settings.after_logout
+        if error.code == "session.scope":
+            return_to = here
+        # The provider knows who it is, and would not ask who else it may be.
+        other = "login" if error.code in ("login.refused", "session.scope") else None
+        return append_query(login, {"return_to": return_to, "prompt": other})
+
+    def login_path(self, visit: Visit, **parameters: Any) -> str:
+        """The path of the login route; parameters that are None are left out."""
+        if self.prefix is None:
+            raise ConfigurationError(
+                description='The routes of Login are missing: add auth.routes("/auth") to the '
+                "application's routes.",
+                code="configuration.routes",
+            )
+        return append_query(f"{visit.base}/login", parameters)
+
+    async def _challenge(self, visit: Visit, error: LoginRequired) -> Response:
+        connection = visit.connection
+        if kind_of(connection) != "page":
+            return_to = visit.page
+        elif connection.scope.get("method") in ("GET", "HEAD"):
+            return_to = visit.path
+        else:
+            return_to = f"{visit.base}/resume" if await self._keep_post(visit) else visit.page
+        # Of our own routes, only the one that sends a form is a place to come back to.
+        if (return_to or "").partition("?")[0] in [f"{visit.base}{path}" for path in OUR_PAGES]:
+            return_to = None
+        login = self.login_path(
+            visit, return_to=return_to, acr_values=error.acr_values, max_age=error.max_age
+        )
+        return challenge_response(connection, error, login)
+
+    async def _keep_post(self, visit: Visit) -> bool:
+        """Keep a form that a page of this site posted in a session that was ours."""
+        mark = self.last_session(visit)
+        if visit.form is None or mark is None or not visit.is_from_here or visit.path is None:
+            return False
+        post = KeptPost(visit.path, visit.form, self.sessions.trace_of(visit.value or ""))
+        cookies = await self.posts.keep(post, mark, cookies_of(visit.connection))
+        visit.cookies += cookies or []
+        return cookies is not None
+
+
+def _scopes_asked(client: StarletteClient) -> list[str]:
+    settings = client.settings
+    return scopes_of(settings.authorize_params.get("scope", settings.scope))
+
+
+def _is_about(event: LogoutEvent, own: Session) -> bool:
+    """Tell whether a front-channel logout means the session of the browser that brings it."""
+    if event.sid is not None:
+        return event.sid == own.sid
+    # The provider's page loads it in a frame. A link can lead here from anywhere, and logs no one
+    # out: that is what /logout wants a POST for.
+    return header_of(event.request, "sec-fetch-dest") != "document"

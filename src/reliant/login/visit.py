@@ -1,0 +1,92 @@
+"""What one request has to do with a login."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from starlette.authentication import AuthCredentials
+from starlette.requests import HTTPConnection
+
+from reliant.login.session import Session
+from reliant.protocol.authorization import scopes_of
+from reliant.protocol.values import is_local_path
+from reliant.starlette.requests import header_of, origin_of_request
+
+__all__ = ["Visit", "site_origin"]
+
+
+@dataclass
+class Visit:
+    """One request: who it comes from, and what its answer must do to the cookies.
+
+    ``origin``: the site's own; ``base``: the path below which the login's routes are; ``value``:
+    what the session cookie held; ``user``: whom ``request.user`` shows; ``form``: the fields of a
+    POST that are kept if a login is needed; ``cookies``: Set-Cookie values for the answer;
+    ``over``: whether the session ended here; ``personal``: whether the answer is for one person;
+    ``return_to``: where the login leads that this request begins or finishes.
+    """
+
+    connection: HTTPConnection = field(repr=False)
+    origin: str | None
+    base: str
+    value: str | None = field(repr=False)
+    session: Session | None = None
+    user: Any = None
+    form: Sequence[tuple[str, str]] | None = field(default=None, repr=False)
+    cookies: list[str] = field(default_factory=list, repr=False)
+    answered: bool = False
+    over: bool = False
+    personal: bool = False
+    return_to: str | None = None
+
+    def show(self) -> None:
+        """Let the app find the person as ``request.user`` and ``request.auth``."""
+        if self.session is not None:
+            granted = scopes_of(self.session.tokens.scope)
+            self.connection.scope["user"] = self.user
+            self.connection.scope["auth"] = AuthCredentials(["authenticated", *granted])
+
+    @property
+    def path(self) -> str | None:
+        """The path and query that were asked for, if a redirect may lead there."""
+        scope = self.connection.scope
+        raw = scope.get("raw_path") or quote(scope["path"]).encode()
+        query = scope.get("query_string", b"")
+        return _local((raw + (b"?" + query if query else b"")).decode("latin-1"))
+
+    @property
+    def page(self) -> str | None:
+        """The path of the page that the request came from, if that is one of this site."""
+        for name in ("hx-current-url", "referer"):
+            url = header_of(self.connection, name)
+            if url is not None and self.origin is not None and url.startswith(f"{self.origin}/"):
+                return _local(url.removeprefix(self.origin).partition("#")[0])
+        return None
+
+    @property
+    def is_from_here(self) -> bool:
+        """Tell whether a page of this very site sent the request; no evidence is a no.
+
+        Fetch Metadata where the browser sends it, as it does over https, else the ``Origin``.
+        """
+        site = header_of(self.connection, "sec-fetch-site")
+        if site is not None:
+            return site == "same-origin"
+        return self.origin is not None and header_of(self.connection, "origin") == self.origin
+
+
+def site_origin(connection: HTTPConnection, base_url: str | None) -> str | None:
+    """The origin of this site, as the app set it or else as the request tells."""
+    if base_url is not None:
+        parts = urlsplit(base_url)
+        return f"{parts.scheme}://{parts.netloc}"
+    origin = origin_of_request(connection)
+    return origin and re.sub("^ws", "http", origin)
+
+
+def _local(path: str) -> str | None:
+    return path if is_local_path(path) else None

@@ -1,0 +1,91 @@
+"""A session's value in one cookie or several, each small enough for browsers."""
+
+from __future__ import annotations
+
+import pytest
+
+from reliant.login.session_cookies import cleared, cookie_name, read_value, written
+from reliant.storage.cookie_sessions import MAX_BODY
+
+NAME = "__Host-login.op"
+
+
+def browser(set_cookies: list[str], before: dict[str, str] | None = None) -> dict[str, str]:
+    """The cookies of a browser after an answer."""
+    cookies = dict(before or {})
+    for line in set_cookies:
+        pair, _, attributes = line.partition(";")
+        name, _, value = pair.partition("=")
+        if "Max-Age=0" in attributes:
+            cookies.pop(name, None)
+        else:
+            cookies[name] = value
+    return cookies
+
+
+@pytest.mark.parametrize("size", [0, 1, 3798, 3799, 3800, 7598, 7599, 8 * 3799])
+def test_a_value_comes_back(size: int) -> None:
+    value = f"head~{'x' * size}" if size else "head"
+    lines = written(NAME, value, 60, [])
+    assert max(map(len, lines)) <= 4096
+    assert read_value(browser(lines), NAME) == value
+
+
+def test_the_largest_session_that_is_kept_comes_back() -> None:
+    value = f"head~{'x' * MAX_BODY}"
+    lines = written(NAME, value, 60, [])
+    assert len(lines) == 1 + 8
+    assert read_value(browser(lines), NAME) == value
+
+
+def test_a_smaller_value_leaves_nothing_over() -> None:
+    cookies = browser(written(NAME, "h~" + "x" * 12_000, 60, []))
+    assert len(cookies) == 5
+    lines = written(NAME, "h~" + "y" * 5000, 60, cookies)
+    after = browser(lines, cookies)
+    assert len(after) == 3
+    assert read_value(after, NAME) == "h~" + "y" * 5000
+
+
+def test_what_is_left_over_where_the_browser_did_not_send_it_is_not_read() -> None:
+    """As in a POST from another site, whose answer can't clear what did not come along."""
+    cookies = browser(written(NAME, "h~" + "x" * 12_000, 60, []))
+    after = browser(written(NAME, "h~" + "y" * 5000, 60, []), cookies)
+    assert len(after) == 5
+    assert read_value(after, NAME) == "h~" + "y" * 5000
+
+
+def test_head_and_body_are_written_apart() -> None:
+    cookies = browser(written(NAME, "old~body", 60, []))
+    cookies = browser(written(NAME, "new~", 60, cookies), cookies)
+    assert read_value(cookies, NAME) == "new~body"
+    cookies = browser(written(NAME, "~other", 60, cookies), cookies)
+    assert read_value(cookies, NAME) == "new~other"
+
+
+def test_a_value_without_body_takes_the_old_one_away() -> None:
+    cookies = browser(written(NAME, "h~body", 60, []))
+    assert browser(written(NAME, "secret", 60, cookies), cookies) == {NAME: "secret"}
+
+
+def test_clearing_takes_what_is_ours() -> None:
+    cookies = {NAME: "h", f"{NAME}!1": "1x", f"{NAME}!post": "p", f"{NAME}x": "y", "other": "z"}
+    assert browser(cleared(NAME, cookies), cookies).keys() == {f"{NAME}!post", f"{NAME}x", "other"}
+
+
+@pytest.mark.parametrize(
+    "cookies",
+    [{}, {NAME: ""}, {f"{NAME}!1": "1x"}],
+)
+def test_no_value(cookies: dict[str, str]) -> None:
+    assert read_value(cookies, NAME) is None
+
+
+@pytest.mark.parametrize("first", ["9" + "x" * 10, "0x", "²x", "-1x"])
+def test_odd_numbers_of_cookies(first: str) -> None:
+    assert (read_value({NAME: "h", f"{NAME}!1": first}, NAME) or "").startswith("h")
+
+
+def test_names_of_clients_can_be_anything() -> None:
+    assert cookie_name("op") == NAME
+    assert cookie_name("a b;c=d") == "__Host-login.a%20b%3Bc%3Dd"

@@ -1,0 +1,204 @@
+"""What `Login` takes, and what it says of what it can't take."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anyio
+import pytest
+from starlette.applications import Starlette
+from starlette.datastructures import Secret
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Mount, Route
+from starlette.testclient import TestClient
+
+from reliant import ConfigurationError
+from reliant.login import Login, MemoryStore
+from reliant.starlette import OAuth
+from reliant.testing import FakeProvider
+from tests.helpers.login_app import PAGE, SECRET, LoginApp, whoami
+from tests.helpers.relying_party import new_browser
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        ({"secret_key": ""}, "configuration.secret_key"),
+        ({"secret_key": []}, "configuration.secret_key"),
+        ({"secret_key": None}, "configuration.secret_key"),
+        ({"idle": 0}, "configuration.lifetime"),
+        ({"idle": 100, "lifetime": 99}, "configuration.lifetime"),
+        ({"base_url": "http://app.example"}, "configuration.base_url"),
+        ({"base_url": "app.example"}, "configuration.base_url"),
+        ({"after_login": "https://elsewhere.example"}, "configuration.path"),
+        ({"after_logout": "//elsewhere.example"}, "configuration.path"),
+        ({"store": MemoryStore(), "revocations": MemoryStore()}, "configuration.revocations"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else value,
+)
+def test_what_it_refuses(options: dict[str, Any], code: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Login(OAuth(), "op", **{"secret_key": SECRET, **options})
+    assert caught.value.code == code
+
+
+@pytest.mark.parametrize("secret", [SECRET, SECRET.encode(), Secret(SECRET), [SECRET, "old"]])
+def test_secret_keys(secret: Any) -> None:
+    app = LoginApp("cookies", secret_key=secret)
+    assert whoami(app.logged_in()) == "alice"
+
+
+def test_a_short_secret_key_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    Login(OAuth(), "op", secret_key="short")
+    assert "secret_key of Login is short" in caplog.text
+    assert "secrets.token_urlsafe(32)" in caplog.text
+    caplog.clear()
+    Login(OAuth(), "op", secret_key=SECRET)
+    assert caplog.text == ""
+
+
+def test_old_secret_keys_serve_on() -> None:
+    before = LoginApp("store")
+    browser = before.logged_in()
+    after = LoginApp("store", store=before.store, secret_key=["a new key" * 5, SECRET])
+    after.clock = before.clock
+    other = after.browser()
+    for name, value in browser.cookies.items():
+        other.cookies.set(name, value, domain="testserver.local")
+    assert whoami(other) == "alice"
+
+
+def test_the_client_may_be_registered_later() -> None:
+    oauth = OAuth()
+    auth = Login(oauth, "op", secret_key=SECRET)
+
+    async def start() -> None:
+        async with auth.lifespan(None):
+            pass
+
+    with pytest.raises(ConfigurationError) as caught:
+        anyio.run(start)
+    assert caught.value.code == "configuration.client_unknown"
+    oauth.register("op", **FakeProvider().register_settings())
+    anyio.run(start)
+
+
+def test_a_client_without_openid() -> None:
+    oauth = OAuth()
+    oauth.register("op", **FakeProvider().register_settings(scope="email"))
+    auth = Login(oauth, "op", secret_key=SECRET)
+
+    async def start() -> None:
+        async with auth.lifespan(None):
+            pass
+
+    with pytest.raises(ConfigurationError) as caught:
+        anyio.run(start)
+    assert caught.value.code == "configuration.openid"
+    assert "openid" in caught.value.description
+
+
+def test_the_lifespan_closes_the_store() -> None:
+    class Closing(MemoryStore):
+        closed = 0
+
+        async def aclose(self) -> None:
+            self.closed += 1
+
+    store = Closing()
+    app = LoginApp("store", store=store)
+    with app.browser():
+        assert store.closed == 0
+    assert store.closed == 1
+
+
+class TestTwoLoginsInOneApp:
+    """Each with its own client, cookies and routes."""
+
+    @pytest.fixture
+    def providers(self) -> dict[str, FakeProvider]:
+        return {name: FakeProvider(f"https://{name}.example") for name in ("staff", "guests")}
+
+    @pytest.fixture
+    def browser(self, providers: dict[str, FakeProvider]) -> TestClient:
+        oauth = OAuth()
+        logins = {}
+        for name, provider in providers.items():
+            oauth.register(name, **provider.register_settings())
+            logins[name] = Login(oauth, name, secret_key=SECRET, store=MemoryStore())
+
+        async def show(request: Request) -> Response:
+            return JSONResponse(request.user.iss)
+
+        def pages(name: str, auth: Login) -> list[Any]:
+            async def token(request: Request) -> Response:
+                return JSONResponse(await auth.session(request).token())
+
+            guarded = auth.required(acr_values="gold")(show)
+            return [
+                Route(f"/{name}", auth.required()(show)),
+                Route(f"/{name}/token", token),
+                Route(f"/{name}/gold", guarded),
+                auth.routes(f"/auth/{name}"),
+            ]
+
+        app = Starlette(
+            routes=[route for name, auth in logins.items() for route in pages(name, auth)],
+            middleware=[auth.middleware() for auth in logins.values()],
+        )
+        return new_browser(app)
+
+    def log_in(self, browser: TestClient, provider: FakeProvider, path: str) -> None:
+        callback = anyio.run(provider.sign_in, browser.get(path).headers["location"])
+        assert browser.get(callback.url).status_code == 303
+
+    def test_each_has_its_own_people(
+        self, browser: TestClient, providers: dict[str, FakeProvider]
+    ) -> None:
+        self.log_in(browser, providers["staff"], "/auth/staff/login")
+        assert browser.get("/staff").json() == "https://staff.example"
+        assert browser.get("/guests").status_code == 401
+        self.log_in(browser, providers["guests"], "/auth/guests/login")
+        for name in providers:
+            assert browser.get(f"/{name}").json() == f"https://{name}.example"
+
+    @pytest.mark.parametrize("name", ["staff", "guests"])
+    @pytest.mark.parametrize("page", ["", "/token", "/gold"])
+    def test_a_page_leads_to_the_login_that_it_requires(
+        self, browser: TestClient, providers: dict[str, FakeProvider], name: str, page: str
+    ) -> None:
+        location = browser.get(f"/{name}{page}", headers=PAGE).headers["location"]
+        assert location.startswith(f"/auth/{name}/login?return_to=%2F{name}")
+        for other in providers:
+            self.log_in(browser, providers[other], f"/auth/{other}/login")
+        if page == "/gold":
+            location = browser.get(f"/{name}{page}", headers=PAGE).headers["location"]
+            assert location.startswith(f"/auth/{name}/login?return_to=%2F{name}%2Fgold&acr_values")
+        else:
+            assert browser.get(f"/{name}{page}").status_code == 200
+
+    @pytest.mark.parametrize("name", ["staff", "guests"])
+    def test_a_login_that_its_provider_ended(
+        self, browser: TestClient, providers: dict[str, FakeProvider], name: str
+    ) -> None:
+        for other, provider in providers.items():
+            provider.behaviour.access_token_lifetime = 0
+            self.log_in(browser, provider, f"/auth/{other}/login")
+        providers[name].fault("token.error", "invalid_grant")
+        location = browser.get(f"/{name}/token", headers=PAGE).headers["location"]
+        assert location.startswith(f"/auth/{name}/login?")
+
+
+def test_an_app_below_a_path() -> None:
+    inner = LoginApp("store")
+    browser = new_browser(Starlette(routes=[Mount("/app", inner.app)]))
+    page = {"accept": "text/html"}
+    location = browser.get("/app/me", headers=page).headers["location"]
+    assert location == "/app/auth/login?return_to=%2Fapp%2Fme"
+    url = browser.get(location).headers["location"]
+    callback = anyio.run(inner.provider.sign_in, url)
+    assert callback.url.startswith("https://testserver/app/auth/callback?")
+    response = browser.get(callback.url)
+    assert response.headers["location"] == "/app/me"
+    assert browser.get("/app/me").json()["sub"] == "alice"
