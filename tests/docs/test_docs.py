@@ -26,7 +26,7 @@ from reliant.testing import FakeProvider
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-TEXTS = [*PAGES, *ROOT.glob("[A-Z]*.md"), ROOT / "examples" / "README.md"]
+TEXTS = [*PAGES, *ROOT.glob("[A-Z]*.md"), *sorted((ROOT / "examples").rglob("README.md"))]
 
 
 def _compile(example: Example) -> None:

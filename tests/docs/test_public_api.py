@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 import reliant
+import reliant.login
 import reliant.starlette
 import reliant.testing
 
-MODULES = [reliant, reliant.starlette, reliant.testing]
+MODULES = [reliant, reliant.login, reliant.starlette, reliant.testing]
 
 
 def members(module: ModuleType) -> Iterator[tuple[str, Any]]:

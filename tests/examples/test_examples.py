@@ -16,6 +16,7 @@ from reliant.testing import FakeProvider
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PROGRAMS = sorted(path.name for path in EXAMPLES.glob("*.py"))
+FOLDERS = sorted(path.parent.name for path in EXAMPLES.glob("*/README.md"))  # tested by themselves
 # https, as the Secure cookies of the logins do not travel otherwise.
 APP = "https://app.example"
 
@@ -87,6 +88,6 @@ def test_a_failed_login_is_a_page(client: TestClient, provider: FakeProvider) ->
     assert re.search(r'<a href="/login">Try again</a>', page.text)
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize("name", [*PROGRAMS, *FOLDERS])
 def test_the_readme_names_every_example(name: str) -> None:
-    assert name in (EXAMPLES / "README.md").read_text()
+    assert f"({name}" in (EXAMPLES / "README.md").read_text()
