@@ -9,10 +9,10 @@ OP := tests/interop/op
 CODE := $(wildcard src tests examples benchmarks)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test conformance lint format lock clean
+.PHONY: help demo test conformance bench bench-quick lint format lock clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: .venv/.demo ## log in to a provider on your own machine, in your browser
 	@$(BIN)/reliant demo $(ARGS)
@@ -22,6 +22,12 @@ test: .venv/.dev $(OP)/node_modules/.stamp ## run every test this machine can ru
 
 conformance: .venv/.dev ## run the OpenID Foundation's cases for a Relying Party; ends with a table of profiles
 	@$(BIN)/python -m pytest tests/conformance --profiles --quiet $(ARGS)
+
+bench: .venv/.bench ## measure Reliant beside its peers: half an hour on a quiet machine (ARGS="login imports")
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+bench-quick: .venv/.bench ## the same in a minute, less exactly
+	@$(BIN)/python -m benchmarks --quick $(ARGS)
 
 # (--verifytypes knows no --pythonpath: it takes the Python it finds on PATH)
 lint: .venv/.dev ## ruff, mypy, import-linter, pyright: the checks that run nothing
@@ -38,6 +44,7 @@ format: .venv/.dev ## let ruff lay out the code and sort the imports
 lock: ## pin the newest releases again, with hashes (needs uv)
 	$(UV) pip compile $(LOCK) --group dev pyproject.toml -o requirements/dev.txt
 	$(UV) pip compile $(LOCK) --group demo pyproject.toml -c requirements/dev.txt -o requirements/demo.txt
+	$(UV) pip compile $(LOCK) --group bench pyproject.toml -c requirements/dev.txt -o requirements/bench.txt
 
 clean: ## remove everything the other targets made
 	rm -rf .venv build dist htmlcov .coverage* .hypothesis .*_cache $(OP)/node_modules
@@ -55,6 +62,9 @@ define install
 endef
 
 .venv/.demo: requirements/demo.txt pyproject.toml | $(BIN)/python
+	$(install)
+
+.venv/.bench: requirements/bench.txt pyproject.toml | $(BIN)/python
 	$(install)
 
 .venv/.dev: requirements/dev.txt pyproject.toml | $(BIN)/python
