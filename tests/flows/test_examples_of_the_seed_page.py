@@ -11,7 +11,7 @@ import html
 import json
 import re
 import runpy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
+from reliant.http.transport import HttpTransport
 from reliant.testing import FakeProvider
 from tests.helpers.relying_party import SITE, deliver, new_browser, sign_in, start
 
@@ -36,12 +37,12 @@ def google(monkeypatch: pytest.MonkeyPatch) -> FakeProvider:
     """A provider at the address the examples name; nothing goes out to the network."""
     provider = FakeProvider("https://accounts.google.com")
     provider.add_client("...", "...")
-    original = httpx2.AsyncClient.__init__
+    original = HttpTransport.__init__
 
-    def in_process(self: httpx2.AsyncClient, **options: Any) -> None:
-        original(self, **{**options, "transport": provider.transport})
+    def in_process(self: HttpTransport, options: Mapping[str, Any], user_agent: str) -> None:
+        original(self, {**options, "transport": provider.transport}, user_agent)
 
-    monkeypatch.setattr(httpx2.AsyncClient, "__init__", in_process)
+    monkeypatch.setattr(HttpTransport, "__init__", in_process)
     return provider
 
 

@@ -14,8 +14,13 @@ Handler = Callable[[anyio.abc.SocketStream], Awaitable[None]]
 
 
 @asynccontextmanager
-async def serve_octets(handler: Handler) -> AsyncIterator[str]:
-    """Serve in the running event loop, yield the origin; `handler` runs after a request's head."""
+async def serve_octets(
+    handler: Handler, heard: Callable[[bytes], None] = lambda head: None
+) -> AsyncIterator[str]:
+    """Serve in the running event loop, yield the origin; `handler` runs after a request's head.
+
+    `heard` gets what came until then: the head, and what came along with its end.
+    """
 
     async def handle(stream: anyio.abc.SocketStream) -> None:
         head = b""
@@ -23,6 +28,7 @@ async def serve_octets(handler: Handler) -> AsyncIterator[str]:
             try:
                 while b"\r\n\r\n" not in head:
                     head += await stream.receive()
+                heard(head)
                 await handler(stream)
             except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
                 return  # the client has seen enough

@@ -11,7 +11,8 @@ import httpx2
 import pytest
 
 from reliant.errors import ProviderError
-from reliant.http.transport import MAX_BODY, HttpTransport
+from reliant.http.body import MAX_BODY
+from reliant.http.transport import HttpTransport
 from reliant.protocol.messages import HttpRequest
 from tests.helpers import tcp
 

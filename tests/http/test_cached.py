@@ -272,3 +272,16 @@ async def test_a_hundred_who_renew_at_once_cost_one_fetch() -> None:
         for _ in range(100):
             tasks.start_soon(cached.renew, seen)
     assert source.fetches == 2
+
+
+async def test_those_who_waited_for_one_fetch_count_as_one_renewal() -> None:
+    """Else a rotation under load starts the cooldown, and the next rotation waits for its end."""
+    cached, _ = new(source := Source())
+    seen = await cached.get()
+    source.document = "two"
+    async with anyio.create_task_group() as tasks:
+        for _ in range(100):
+            tasks.start_soon(cached.renew, seen)
+    source.document = "three"
+    assert await cached.renew("two") == "three"
+    assert source.fetches == 3

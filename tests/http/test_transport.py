@@ -15,7 +15,9 @@ import pytest
 import trustme
 
 from reliant.errors import ConfigurationError, OAuthError, ProviderError
-from reliant.http.transport import MAX_BODY, HttpTransport, _tls_context
+from reliant.http.body import MAX_BODY
+from reliant.http.line import _tls_context
+from reliant.http.transport import HttpTransport
 from reliant.protocol.messages import HttpRequest
 from tests.helpers import tcp
 

@@ -176,6 +176,6 @@ def test_closed_loops_leave_nothing_behind() -> None:
 
     for _ in range(5):
         anyio.run(call)
-    kept = oauth.dev.transport._clients  # the one private name here: it must not grow
+    kept = oauth.dev.transport._lines  # the one private name here: it must not grow
     assert len(kept) <= 1
     assert transport.closed == 0  # a loop that is gone can close nothing

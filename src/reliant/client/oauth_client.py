@@ -5,12 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx2
 
 from reliant import __version__
-from reliant.client.request_objects import as_request_object
 from reliant.client.settings import ClientSettings
 from reliant.client.shared_refresh import SharedRefresh
 from reliant.client.token_endpoint import TokenEndpoint
@@ -25,14 +24,6 @@ from reliant.protocol.authorization import (
     new_login,
     parse_authorization_response,
     scopes_of,
-)
-from reliant.protocol.claim_sources import (
-    SourcedClaim,
-    build_claims_request,
-    claim_sources,
-    parse_claims_response,
-    read_source,
-    sourced_claims,
 )
 from reliant.protocol.claims import UserInfo
 from reliant.protocol.id_token import MAX_LEEWAY
@@ -57,6 +48,9 @@ from reliant.protocol.userinfo import (
 from reliant.protocol.values import Secret
 from reliant.storage.calls import call
 from reliant.storage.references import References
+
+if TYPE_CHECKING:
+    from reliant.protocol.claim_sources import SourcedClaim
 
 __all__ = ["OAuthClient"]
 
@@ -146,6 +140,8 @@ class OAuthClient:
         state, transaction = new_login(redirect_uri, parameters)
         query = authorization_parameters(self.client_id, state, transaction, parameters)
         if self.settings.request_object is not None:
+            from reliant.client.request_objects import as_request_object
+
             query = await as_request_object(
                 query,
                 self.settings,
@@ -210,9 +206,10 @@ class OAuthClient:
         if answer.session_state is not None:
             token["session_state"] = answer.session_state
         token.return_to, token.data = transaction.return_to, transaction.data
-        for name in ("return_to", "data"):
-            if (value := getattr(token, name)) is not None:
-                token[name] = value
+        if transaction.return_to is not None:
+            token["return_to"] = transaction.return_to
+        if transaction.data is not None:
+            token["data"] = transaction.data
         return token
 
     async def _redeem(
@@ -231,9 +228,10 @@ class OAuthClient:
             **params,
         )
         # An ID Token nobody asked for, of a provider without a known issuer, is left as it came.
-        if token.id_token is not None and (transaction.nonce or metadata.issuer):
+        id_token = token.get("id_token")
+        if id_token is not None and (transaction.nonce or metadata.issuer):
             claims = await self.verifier.id_token(
-                token.id_token, access_token=token.access_token, sub=self._sub_of(front), **expected
+                id_token, access_token=token["access_token"], sub=self._sub_of(front), **expected
             )
             # What came through the browser alone counts too (OIDC Core section 3.3.3.6).
             token["userinfo"] = UserInfo({**(front.userinfo or {}), **claims})
@@ -322,16 +320,19 @@ class OAuthClient:
         limits as everything else. Raises ``UserInfoError`` with ``claims.source`` or
         ``ProviderError`` (OIDC Core section 5.6.2).
         """
+        from reliant.protocol import claim_sources as sources
+
         found: dict[str, SourcedClaim] = {}
-        for source in claim_sources(claims):
+        for source in sources.claim_sources(claims):
             jwt = source.jwt
             if jwt is None:
-                jwt = parse_claims_response(await self.transport.send(build_claims_request(source)))
-            token = read_source(jwt)
+                answer = await self.transport.send(sources.build_claims_request(source))
+                jwt = sources.parse_claims_response(answer)
+            token = sources.read_source(jwt)
             # Another person's token is as well signed as this one's.
             theirs = token.claims.get("sub") in (None, claims.get("sub"))
             verified = theirs and await self.verifier.vouches_for(token)
-            found.update(sourced_claims(source, token, verified))
+            found.update(sources.sourced_claims(source, token, verified))
         return found
 
     async def refresh_token(self, token: Mapping[str, Any] | str) -> Token:
@@ -540,7 +541,7 @@ class OAuthClient:
             if data is not None:
                 options["data"] = data
         try:
-            response = await self.transport.client().request(method, url, **options)
+            response = await self.transport.request(method, url, **options)
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as exc:
             raise provider_error(exc) from exc
         if refreshed is not None:

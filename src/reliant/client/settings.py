@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
@@ -267,6 +266,8 @@ def _refuse_unknown(
 ) -> None:
     for key in given:
         if key not in known:
+            from difflib import get_close_matches  # of no use where all is well
+
             near = get_close_matches(key, known, 1, 0.6)
             hint = f"; did you mean `{near[0]}`?" if near else "."
             if key in elsewhere:

@@ -40,6 +40,7 @@ class Cached(Generic[T]):
         self._value: T | None = None
         self._fresh_until = self._stale_until = self._cool_until = 0.0
         self._renewals, self._renewals_since = 0, 0.0
+        self._counted: T | None = None
         self._flight: SingleFlight[T] = SingleFlight()
 
     @property
@@ -47,11 +48,15 @@ class Cached(Generic[T]):
         """What is kept, fresh or not."""
         return self._value
 
+    @property
+    def fresh(self) -> T | None:
+        """What is kept, unless its time is over."""
+        return self._value if self._clock() < self._fresh_until else None
+
     async def get(self) -> T:
         """The document, fetched if need be; the kept one while fetches fail."""
-        now = self._clock()
-        if self._value is not None and now < self._fresh_until:
-            return self._value
+        if (value := self.fresh) is not None:
+            return value
         try:
             return await self.fetch()
         except OAuthError as exc:
@@ -80,7 +85,9 @@ class Cached(Generic[T]):
             value = seen
         if now >= self._renewals_since + COOLDOWN:
             self._renewals, self._renewals_since = 0, now
-        self._renewals += 1
+        if value is not self._counted:  # one fetch counts once, however many waited for it
+            self._renewals += 1
+            self._counted = value
         if value == seen or self._renewals >= MAX_RENEWALS:
             self._cool_until = self._clock() + COOLDOWN
         return value

@@ -50,7 +50,10 @@ class OpenIDProvider:
 
     async def metadata(self) -> ServerMetadata:
         """The metadata: what the app set, over what the provider announces."""
-        return self._static if self._metadata is None else await self._metadata.get()
+        if self._metadata is None:
+            return self._static
+        fresh = self._metadata.fresh
+        return await self._metadata.get() if fresh is None else fresh
 
     async def jwks(self, force: bool = False) -> JwkSet:
         """The provider's key set; ``force`` fetches it anew.
@@ -59,7 +62,7 @@ class OpenIDProvider:
         """
         if self._own_keys is not None and not force:
             return self._own_keys
-        cached = await self._remote_keys()
+        cached = self._remote_keys(await self.metadata())
         return await (cached.fetch() if force else cached.get())
 
     async def try_keys(self, works: Callable[[tuple[Key, ...]], bool]) -> bool:
@@ -68,13 +71,13 @@ class OpenIDProvider:
         The app's own keys come first, then the cached ones, then those of one more fetch, unless
         such a fetch has brought nothing new a moment ago.
         """
-        if self._own_keys is not None:
-            if works(self._own_keys.keys):
-                return True
-            if not (await self.metadata()).endpoint("jwks_uri"):
-                return False
-        cached = await self._remote_keys()
-        keys = await cached.get()
+        if self._own_keys is not None and works(self._own_keys.keys):
+            return True
+        metadata = await self.metadata()
+        if self._own_keys is not None and not metadata.endpoint("jwks_uri"):
+            return False
+        cached = self._remote_keys(metadata)
+        keys = cached.fresh or await cached.get()
         if works(keys.keys):
             return True
         renewed = await cached.renew(keys)
@@ -95,8 +98,8 @@ class OpenIDProvider:
 
         return fetch
 
-    async def _remote_keys(self) -> Cached[JwkSet]:
-        url = (await self.metadata()).endpoint("jwks_uri")
+    def _remote_keys(self, metadata: ServerMetadata) -> Cached[JwkSet]:
+        url = metadata.endpoint("jwks_uri")
         if url is None:
             raise ConfigurationError(
                 description='Missing "jwks_uri" in metadata: without the provider\'s keys no ID '

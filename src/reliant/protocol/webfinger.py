@@ -13,7 +13,7 @@ __all__ = ["build_webfinger_request", "normalize_identifier", "parse_webfinger_r
 
 REL = "http://openid.net/specs/connect/1.0/issuer"
 MAX_LINKS = 100
-_HOST = re.compile(r"[\w-]+(\.[\w-]+)*(:[0-9]{1,5})?")
+_HOST = r"[\w-]+(\.[\w-]+)*(:[0-9]{1,5})?"
 
 
 def normalize_identifier(identifier: str) -> tuple[str, str]:
@@ -30,7 +30,7 @@ def normalize_identifier(identifier: str) -> tuple[str, str]:
         resource = (typed if "://" in typed else f"https://{typed}").partition("#")[0]
         scheme, _, rest = resource.partition("://")
         host = re.split(r"[/?]", rest, maxsplit=1)[0] if scheme == "https" else ""
-    if not _HOST.fullmatch(host):
+    if not re.fullmatch(_HOST, host):
         raise _error("identifier", "This is neither an account such as you@example.org nor an "
                      "https address.")  # fmt: skip
     return resource, host
