@@ -7,6 +7,7 @@ from typing import Any
 
 from reliant.http.single_flight import SingleFlight
 from reliant.protocol.token_endpoint import Token
+from reliant.storage.room import make_room
 
 __all__ = ["SharedRefresh"]
 
@@ -55,8 +56,5 @@ class SharedRefresh:
     def remember(self, refresh_token: str, token: Token) -> None:
         """Keep what came of a refresh token for those who come late with it."""
         now = self._clock()
-        for key, (until, _) in list(self._results.items()):
-            if until > now and len(self._results) < MAX_RESULTS:
-                break
-            del self._results[key]
+        make_room(self._results, MAX_RESULTS, lambda result: result[0] <= now)
         self._results[refresh_token] = (now + RESULT_KEPT, token)

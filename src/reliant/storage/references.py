@@ -9,6 +9,7 @@ from typing import Any
 
 from reliant.protocol.values import random_token
 from reliant.storage.calls import call
+from reliant.storage.room import make_room
 
 __all__ = ["References"]
 
@@ -37,10 +38,7 @@ class References:
             await call(self._cache.set, f"_reference_{reference}", text, self._lifetime)
             return reference
         now = self._clock()
-        for old, (end, _) in list(self._kept.items()):
-            if end > now and len(self._kept) < MAX_KEPT:
-                break
-            del self._kept[old]
+        make_room(self._kept, MAX_KEPT, lambda entry: entry[0] <= now)
         self._kept[reference] = (now + self._lifetime, text)
         return reference
 

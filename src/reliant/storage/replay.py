@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from reliant.protocol.values import random_token, s256
 from reliant.storage.calls import call
+from reliant.storage.room import make_room
 
 __all__ = ["ReplayGuard"]
 
@@ -34,11 +35,7 @@ class ReplayGuard:
         now = self._clock()
         if self._used.get(key, 0) > now:
             return False
-        while self._used:
-            oldest = next(iter(self._used))
-            if self._used[oldest] > now and len(self._used) < MAX_KEPT:
-                break
-            del self._used[oldest]
+        make_room(self._used, MAX_KEPT, lambda end: end <= now)
         self._used[key] = until
         return self._cache is None or await self._add(_name(key), max(1, int(until - now)))
 
