@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import string
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urljoin, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urljoin, urlsplit
 
 import httpx2
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from joserfc import jwe
+from joserfc.jwe import JWERegistry
 
 from reliant.errors import printable
+from reliant.protocol.jose import derive_key
 from reliant.protocol.messages import integer
 from reliant.protocol.values import (
     Secret,
@@ -58,6 +64,26 @@ def test_a_query_is_added_to_the_one_that_is_there(extra: dict[str, str]) -> Non
     assert parse_qsl(urlsplit(url).query) == [("tenant", "t"), *extra.items()]
     assert url.isascii()
     assert "+" not in url
+
+
+values_of_a_form = any_text | st.text("aZ0-._~+ /", max_size=9) | st.integers() | st.none() | (
+    st.lists(st.text("a/ ", max_size=3), max_size=3)
+)  # fmt: skip
+
+
+@given(st.dictionaries(st.text("aZ0-._~+ /", max_size=9), values_of_a_form, max_size=5))
+def test_a_form_is_what_urlencode_makes_of_it(form: dict[str, Any]) -> None:
+    """It passes by what needs no quoting, and must not come to another result by that."""
+    pairs = [(name, value) for name, value in form.items() if value is not None]
+    try:
+        expected = urlencode(pairs, doseq=True)
+    except UnicodeEncodeError:  # half a surrogate pair
+        with pytest.raises(UnicodeEncodeError):
+            encode_form(form)
+        return
+    assert encode_form(form) == expected
+    query = append_query("https://op.example/", form).partition("?")[2]
+    assert query == urlencode(pairs, doseq=True, quote_via=quote)
 
 
 @given(paths)
@@ -149,6 +175,40 @@ def test_a_seal_that_was_touched_stays_closed(value: dict[str, Any], data: st.Da
 @given(any_text | st.lists(st.text("AQgwe30-_", max_size=20), max_size=6).map(".".join))
 def test_what_was_never_sealed_stays_closed(text: str) -> None:
     assert NEW.open(text) is None
+
+
+@given(values)
+def test_a_seal_is_a_jwe_that_others_read_and_make(value: dict[str, Any]) -> None:
+    """RFC 7516 with "dir" and A256GCM; also what an older release has sealed must open."""
+    key, registry = derive_key("the new key", "login"), JWERegistry(algorithms=["dir", "A256GCM"])
+    opened = jwe.decrypt_compact(NEW.seal(value), key, registry=registry)
+    assert json.loads(opened.plaintext or b"") == value
+    header = {"alg": "dir", "enc": "A256GCM"}
+    made = jwe.encrypt_compact(header, json.dumps(value), key, registry=registry)
+    assert NEW.open(made) == value
+
+
+@given(values)
+def test_a_seal_has_one_spelling(value: dict[str, Any]) -> None:
+    """In another one, a value that was used would pass once more."""
+    sealed = NEW.seal(value)
+    head, empty, vector, text, tag = sealed.split(".")
+    for other in (
+        f"{head}=.{empty}.{vector}.{text}.{tag}",
+        f"{head}.{empty}.{vector}.{text}.{tag}=",
+        f"{head}.{empty}.{vector}.{text}.{tag[:-1]}{_next(tag[-1])}",
+        f"{head}.{empty}.{vector}.{text}.{tag}\n",
+        f"{head}.{empty}.{vector.replace('-', '+').replace('_', '/')}.{text}.{tag}",
+        f"{head}.{vector}.{vector}.{text}.{tag}",
+        f"{head}.{empty}.{vector}.{text}{tag}.",
+    ):
+        assert other == sealed or NEW.open(other) is None
+
+
+def _next(letter: str) -> str:
+    """The letter whose last bit differs: the last of a tag has bits that say nothing."""
+    letters = string.ascii_uppercase + string.ascii_lowercase + string.digits + "-_"
+    return letters[letters.index(letter) ^ 1]
 
 
 @given(values)

@@ -332,6 +332,7 @@ def test_at_hash_may_be_absent_in_the_code_flow() -> None:
 
 GOOD_HEADER = {"alg": "ES256", "kid": "key-1"}
 HEAD, BODY, SIGNATURE = unsigned(GOOD_HEADER, claims()).split(".")
+OTHER_ALPHABET = segment({"a": "???"}).replace("_", "/")
 
 MALFORMED: dict[str, str] = {
     "empty": "",
@@ -341,6 +342,9 @@ MALFORMED: dict[str, str] = {
     "header not base64url": f"!!.{BODY}.{SIGNATURE}",
     "payload not base64url": f"{HEAD}.!!.{SIGNATURE}",
     "payload padded": f"{HEAD}.{segment(b'{}')}=.{SIGNATURE}",
+    "payload in the other alphabet": f"{HEAD}.{OTHER_ALPHABET}.{SIGNATURE}",
+    "payload with bits left over": f"{HEAD}.{segment(b'{}')[:-1]}1.{SIGNATURE}",
+    "payload with letters of no alphabet": f"{HEAD}.{segment(b'{}')}!!!!.{SIGNATURE}",
     "header not JSON": unsigned(b"alg", claims()),
     "payload not JSON": unsigned(GOOD_HEADER, b"sub"),
     "payload empty": f"{HEAD}..{SIGNATURE}",

@@ -271,6 +271,14 @@ def test_an_endpoint_anywhere_else_is_not(url: str) -> None:
     assert '"token_endpoint"' in caught.value.description
 
 
+def test_an_address_is_judged_though_another_passed_before() -> None:
+    metadata = ServerMetadata(token_endpoint="https://op.example/token")
+    assert metadata.endpoint("token_endpoint") == "https://op.example/token"
+    metadata["token_endpoint"] = "http://op.example/token"
+    with pytest.raises(ConfigurationError):
+        metadata.endpoint("token_endpoint")
+
+
 @pytest.mark.parametrize("value", [None, "", 5, ["https://op"]])
 def test_an_endpoint_that_is_absent_or_no_text_is_none(value: Any) -> None:
     assert ServerMetadata().endpoint("token_endpoint") is None

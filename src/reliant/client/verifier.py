@@ -55,6 +55,8 @@ class TokenVerifier:
         self._provider = provider
         self._clock = clock
         self._hmac_key: Key | None = None
+        url = settings.server_metadata_url
+        self._issuer_is_told = url is None or "issuer" in settings.metadata or bool(issuers_of(url))
 
     def issuer(self, metadata: ServerMetadata) -> str:
         """The provider's issuer; raises ``ConfigurationError`` where it is not known for sure."""
@@ -64,8 +66,7 @@ class TokenVerifier:
                 "Set server_metadata_url or issuer.",
                 code="configuration.issuer",
             )
-        url = self._settings.server_metadata_url
-        if url is not None and "issuer" not in self._settings.metadata and not issuers_of(url):
+        if not self._issuer_is_told:
             raise ConfigurationError(
                 description="The issuer can't be told from server_metadata_url, which does not "
                 "end with /.well-known/openid-configuration. Pass issuer= to register() as well.",
@@ -210,8 +211,9 @@ class TokenVerifier:
 
         def works(keys: tuple[Key, ...]) -> bool:
             nonlocal known
-            known = known or bool(select_keys(keys, token.alg, token.kid))
-            return has_valid_signature(token, keys)
+            valid = has_valid_signature(token, keys)
+            known = known or valid or bool(select_keys(keys, token.alg, token.kid))
+            return valid
 
         if registered in SYMMETRIC_ALGORITHMS:
             valid = works((*self._hmac_keys(), *self._provider.own_keys))

@@ -82,7 +82,7 @@ def new_login(
         code_verifier=verifier,
         nonce=nonce,
         redirect_uri=redirect_uri,
-        max_age=integer(max_age),
+        max_age=max_age if max_age is None else integer(max_age),
         response_type=" ".join(sorted(response_type)) if response_type != {"code"} else None,
         acr_values=" ".join(scopes_of(parameters.get("acr_values"))) or None,
     )
@@ -122,13 +122,20 @@ def authorization_parameters(
     if "code" in response_type.split():
         query["code_challenge"] = s256(transaction.code_verifier)
         query["code_challenge_method"] = "S256"
-    query.update((name, value) for name, value in parameters.items() if name not in _OURS)
+    for name, value in parameters.items():
+        if name not in _OURS:
+            query[name] = value
     return {name: value for name, value in query.items() if value is not None}
 
 
 def build_authorization_url(endpoint: str, parameters: Mapping[str, Any]) -> str:
     """The URL that sends the browser to the provider; an object, such as claims, goes as JSON."""
-    texts = {k: json.dumps(v) if isinstance(v, Mapping) else v for k, v in parameters.items()}
+    texts = {
+        name: value
+        if isinstance(value, str) or not isinstance(value, Mapping)
+        else json.dumps(value)
+        for name, value in parameters.items()
+    }
     return append_query(endpoint, texts)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Protocol
 from urllib.parse import quote_plus
 
@@ -59,7 +59,7 @@ class ClientSecretBasic:
 
     def authenticate(self, request: HttpRequest) -> HttpRequest:
         headers = {**request.headers, "authorization": self._header.reveal()}
-        return replace(request, headers=headers)
+        return HttpRequest(request.method, request.url, headers, request.body)
 
 
 class ClientSecretPost:
@@ -145,7 +145,8 @@ class JwtClientAuth:
 
 def _with(request: HttpRequest, parameters: Mapping[str, str]) -> HttpRequest:
     form = encode_form(parameters).encode()
-    return replace(request, body=request.body + b"&" + form if request.body else form)
+    body = request.body + b"&" + form if request.body else form
+    return HttpRequest(request.method, request.url, request.headers, body)
 
 
 @dataclass(frozen=True)

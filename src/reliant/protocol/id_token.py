@@ -41,6 +41,8 @@ __all__ = [
 
 MAX_LEEWAY = 60  # seconds
 
+_ALGORITHMS = ASYMMETRIC_ALGORITHMS + SYMMETRIC_ALGORITHMS
+
 
 @dataclass(frozen=True)
 class Expected:
@@ -75,15 +77,16 @@ def allowed_algorithms(
     where the app itself wrote it, which alone may bring HMAC into play.
     """
     if registered is not None:
-        if registered not in ASYMMETRIC_ALGORITHMS + SYMMETRIC_ALGORITHMS:
+        if registered not in _ALGORITHMS:
             raise ConfigurationError(
                 description=f"id_token_signed_response_alg {registered!r} is not supported.",
                 code="configuration.algorithm",
             )
         return (registered,)
-    ours = ASYMMETRIC_ALGORITHMS + (SYMMETRIC_ALGORITHMS if own is not None else ())
-    offered = own if own is not None else announced if announced is not None else ("RS256",)
-    return tuple(alg for alg in ours if alg in offered)
+    if own is not None:
+        return tuple([alg for alg in _ALGORITHMS if alg in own])
+    offered = ("RS256",) if announced is None else announced
+    return tuple([alg for alg in ASYMMETRIC_ALGORITHMS if alg in offered])
 
 
 def read_id_token(

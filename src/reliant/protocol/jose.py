@@ -8,13 +8,16 @@ that the claims can be read before a key is fetched: ``parse_jws`` (nothing trus
 from __future__ import annotations
 
 import base64
-import binascii
+import hashlib
 import json
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from joserfc import jwe, jws
 from joserfc.errors import JoseError
@@ -76,9 +79,6 @@ class MalformedToken(ValueError):
 
 
 class _Registry(jws.JWSRegistry):
-    max_header_length = 8 * 1024  # x5c chains; joserfc's own 512 bytes refuse real providers
-    max_signature_length = 2 * 1024  # base64url of RSA 8192, the largest we take, is 1366
-
     def get_alg(self, name: str) -> JWSAlgModel:
         # Callers name an algorithm from our lists; the base class would warn about the old name
         # "EdDSA" each time, though providers go on using it.
@@ -86,6 +86,19 @@ class _Registry(jws.JWSRegistry):
 
 
 _REGISTRY = _Registry(strict_check_header=False)
+
+# The longest parts that are looked at, in characters.
+_MAX_HEADER = 8 * 1024  # x5c chains
+_MAX_PAYLOAD = 128_000
+_MAX_SIGNATURE = 2 * 1024  # RSA 8192, the largest we take, has 1366
+
+# The letters that base64url may end with, by how much padding is left out (RFC 4648 section 3.5).
+_LAST = (
+    (b"",),
+    tuple(bytes([letter]) for letter in b"AEIMQUYcgkosw048"),
+    tuple(bytes([letter]) for letter in b"AQgw"),
+    (),
+)
 
 # What may encrypt a token for us. Compression is not among it: a small token would unpack to
 # any size.
@@ -101,8 +114,9 @@ _JWE = jwe.JWERegistry(
     strict_check_header=False,
 )
 
-_SEALED = jwe.JWERegistry(algorithms=["dir", "A256GCM"])
-_SEALED_HEADER = {"alg": "dir", "enc": "A256GCM"}
+# {"alg":"dir","enc":"A256GCM"}, the one header of what we seal for ourselves.
+_SEALED_HEADER = b"eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0"
+_VECTOR, _TAG = 12, 16  # octets (RFC 7518 section 5.3)
 
 
 @dataclass(frozen=True)
@@ -113,7 +127,8 @@ class Jws:
     kid: str | None
     header: Mapping[str, Any]
     claims: Mapping[str, Any] = field(repr=False)  # about a person
-    _parts: jws.CompactSignature = field(repr=False)
+    _signed: bytes = field(repr=False)
+    _signature: bytes = field(repr=False)  # base64url
 
 
 def parse_jws(token: str) -> Jws:
@@ -123,10 +138,14 @@ def parse_jws(token: str) -> Jws:
     Returns header and claims; raises ``MalformedToken`` (RFC 7515 section 5.2, RFC 7519 7.2).
     """
     try:
-        parts = jws.extract_compact(token.encode("ascii"), registry=_REGISTRY)
-        header: object = parts.headers()
-        claims: object = json.loads(parts.payload)
-    except (JoseError, ValueError, RecursionError, AttributeError, TypeError) as exc:
+        first, second, signature = token.encode("ascii").split(b".")
+        if len(first) > _MAX_HEADER or len(second) > _MAX_PAYLOAD:
+            raise ValueError("too long")
+        if len(signature) > _MAX_SIGNATURE:
+            raise ValueError("too long")
+        header: object = json.loads(_b64decode(first))
+        claims: object = json.loads(_b64decode(second))
+    except (ValueError, RecursionError, AttributeError, TypeError) as exc:
         raise MalformedToken("it is not three base64url parts of JSON") from exc
     if not isinstance(header, dict) or not isinstance(claims, dict):
         raise MalformedToken("its header or payload is not a JSON object")
@@ -138,20 +157,17 @@ def parse_jws(token: str) -> Jws:
     if "crit" in header:
         # We understand no extension, and RFC 7515 section 4.1.11 then wants a refusal.
         raise MalformedToken('its header names critical extensions ("crit")')
-    return Jws(alg, kid, header, claims, parts)
+    return Jws(alg, kid, header, claims, first + b"." + second, signature)
 
 
 def verify_jws(token: Jws, key: Key, alg: str) -> bool:
     """Tell whether ``key`` verifies the signature of ``token`` under exactly ``alg``."""
-    if token.alg != alg or alg not in ASYMMETRIC_ALGORITHMS + SYMMETRIC_ALGORITHMS:
+    if token.alg != alg or not (alg in ASYMMETRIC_ALGORITHMS or alg in SYMMETRIC_ALGORITHMS):
         return False
     model = jws.JWSRegistry.algorithms[alg]
-    segments = token._parts.segments
     try:
         model.check_key(key)
-        return model.verify(
-            segments["header"] + b"." + segments["payload"], _b64decode(segments["signature"]), key
-        )
+        return model.verify(token._signed, _b64decode(token._signature), key)
     except (JoseError, ValueError):
         return False
 
@@ -325,9 +341,8 @@ def encrypt(payload: str, key: Key, alg: str, enc: str, **header: Any) -> str:
 
 def unsigned_jwt(claims: Mapping[str, Any]) -> str:
     """A JWT with the algorithm "none", for request objects registered so (RFC 9101 10.5)."""
-    header = base64.urlsafe_b64encode(b'{"alg":"none"}').rstrip(b"=")
-    body = base64.urlsafe_b64encode(json.dumps(dict(claims)).encode()).rstrip(b"=")
-    return f"{header.decode()}.{body.decode()}."
+    parts = map(_b64encode, (b'{"alg":"none"}', json.dumps(dict(claims)).encode()))
+    return b".".join((*parts, b"")).decode()
 
 
 def hash_of(value: str, alg: str) -> str:
@@ -336,17 +351,12 @@ def hash_of(value: str, alg: str) -> str:
     ``alg``: the ID Token's "alg", which names the hash (OIDC Core section 3.1.3.6). Ed25519 uses
     SHA-512 and Ed448 SHAKE256 with 114 octets, the hashes inside those algorithms.
     """
-    digest: hashes.HashAlgorithm
     if alg == "Ed448":
-        digest = hashes.SHAKE256(114)
-    elif alg in ("EdDSA", "Ed25519"):
-        digest = hashes.SHA512()
+        octets = hashlib.shake_256(value.encode()).digest(114)
     else:
-        digest = {"256": hashes.SHA256(), "384": hashes.SHA384(), "512": hashes.SHA512()}[alg[-3:]]
-    hasher = hashes.Hash(digest)
-    hasher.update(value.encode())
-    octets = hasher.finalize()
-    return base64.urlsafe_b64encode(octets[: len(octets) // 2]).rstrip(b"=").decode()
+        bits = "512" if alg in ("EdDSA", "Ed25519") else alg[-3:]
+        octets = hashlib.new(f"sha{bits}", value.encode()).digest()
+    return _b64encode(octets[: len(octets) // 2]).decode()
 
 
 def derive_octets(secret: str | bytes, purpose: str) -> bytes:
@@ -369,19 +379,41 @@ def derive_key(secret: str | bytes, purpose: str) -> Key:
 
 def seal(payload: bytes, key: Key) -> str:
     """Encrypt and authenticate ``payload``: a compact JWE, ``dir`` with A256GCM."""
-    return jwe.encrypt_compact(dict(_SEALED_HEADER), payload, key, registry=_SEALED)
+    vector = secrets.token_bytes(_VECTOR)
+    sealed = AESGCM(cast(bytes, key.raw_value)).encrypt(vector, payload, _SEALED_HEADER)
+    return _compact(vector, sealed).decode()
 
 
 def open_sealed(value: str, key: Key) -> bytes | None:
     """Open what ``seal`` made with ``key``; None if it is anything else."""
     try:
-        return jwe.decrypt_compact(value.encode("ascii"), key, registry=_SEALED).plaintext
-    except (JoseError, ValueError, TypeError):
+        octets = value.encode("ascii")
+        vector, ciphertext, tag = map(_b64decode, octets.split(b".")[2:])
+        sealed = ciphertext + tag
+        # No other header, and no other spelling, in which a used value would pass once more.
+        if len(vector) != _VECTOR or _compact(vector, sealed) != octets:
+            return None
+        return AESGCM(cast(bytes, key.raw_value)).decrypt(vector, sealed, _SEALED_HEADER)
+    except (ValueError, InvalidTag):
         return None
 
 
+def _compact(vector: bytes, sealed: bytes) -> bytes:
+    """The compact serialisation (RFC 7516 section 7.1), whose encrypted key is empty."""
+    parts = (vector, sealed[:-_TAG], sealed[-_TAG:])
+    return b".".join((_SEALED_HEADER, b"", *map(_b64encode, parts)))
+
+
 def _b64decode(text: bytes) -> bytes:
-    try:
-        return base64.b64decode(text + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
-    except binascii.Error as exc:
-        raise ValueError("not base64url") from exc
+    padding = -len(text) % 4
+    # One spelling of each value only: no other alphabet, no padding, no bits left over.
+    if b"+" in text or b"/" in text or b"=" in text or not text.endswith(_LAST[padding]):
+        raise ValueError("not base64url")
+    octets = base64.urlsafe_b64decode(text + b"=" * padding)
+    if len(octets) != len(text) * 3 // 4:  # it passes over letters that are no base64 at all
+        raise ValueError("not base64url")
+    return octets
+
+
+def _b64encode(octets: bytes) -> bytes:
+    return base64.urlsafe_b64encode(octets).rstrip(b"=")

@@ -70,6 +70,10 @@ _WELL_KNOWN = ("/.well-known/openid-configuration", "/.well-known/oauth-authoriz
 class ServerMetadata(dict[str, Any]):
     """The provider's metadata as it stands for this client: a mapping with checked readers."""
 
+    def __init__(self, *members: Any, **more: Any) -> None:
+        super().__init__(*members, **more)
+        self._secure: set[str] = set()  # addresses that passed the check
+
     @property
     def issuer(self) -> str | None:
         """The issuer identifier, or None."""
@@ -84,12 +88,15 @@ class ServerMetadata(dict[str, Any]):
         aliases = self.get("mtls_endpoint_aliases") if mtls else None
         alias = text(aliases.get(name)) if isinstance(aliases, Mapping) else None
         url = alias or text(self.get(name))
-        if url is not None and not is_secure_url(url):
+        if url is None or url in self._secure:
+            return url
+        if not is_secure_url(url):
             raise ConfigurationError(
                 description=f'The provider\'s "{name}" is not an https URL, so no secret may '
                 "travel there. Plain http works for loopback addresses only.",
                 code="metadata.insecure",
             )
+        self._secure.add(url)
         return url
 
     def announced(self, name: str) -> tuple[str, ...] | None:

@@ -140,15 +140,19 @@ def _presentable(value: object, hide: Iterable[str]) -> str | None:
     return printable(value)
 
 
+_VISIBLE = bytes(range(0x20, 0x7F))
+_NOT_THEIRS = frozenset({"userinfo", "return_to", "data"})
+_OPTIONAL = frozenset({"refresh_token", "scope", "id_token", "expires_in", "expires_at"})
+
+
 def _members(document: Mapping[str, Any], now: int) -> dict[str, Any]:
-    members = dict(document)
     # Not ours to believe: "userinfo" is where validated claims go, "return_to" where apps redirect,
     # "data" what the app gave the login to carry.
-    for name in ("userinfo", "return_to", "data"):
-        members.pop(name, None)
-    for name in ("refresh_token", "scope", "id_token", "expires_in", "expires_at"):
-        if members.get(name, "") in (None, ""):
-            members.pop(name, None)
+    members = {
+        name: value
+        for name, value in document.items()
+        if name not in _NOT_THEIRS and not (name in _OPTIONAL and value in (None, ""))
+    }
 
     if not fits_header(members.get("access_token")):
         raise _error("access_token", 'The token response has no usable "access_token".')
@@ -175,7 +179,9 @@ def fits_header(value: object) -> bool:
 
 def _is_credential(value: object) -> bool:
     """RFC 6749 appendix A: visible ASCII, so that it fits a header and nothing else sneaks in."""
-    return isinstance(value, str) and value != "" and value.isascii() and value.isprintable()
+    if not isinstance(value, str) or not value or not value.isascii():
+        return False
+    return not value.encode().translate(None, delete=_VISIBLE)  # nothing else is left
 
 
 def _expiry(members: Mapping[str, Any], now: int) -> int:

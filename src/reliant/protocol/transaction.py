@@ -42,20 +42,15 @@ class LoginTransaction:
     def from_record(cls, record: Mapping[str, Any]) -> LoginTransaction | None:
         """Read a record back; None if it is not one of a login."""
         known = {
-            name: record[name] for name in cls.__dataclass_fields__ if record.get(name) is not None
+            name: value
+            for name, value in record.items()
+            if value is not None and name in cls.__dataclass_fields__
         }
-        strings = (
-            "code_verifier",
-            "nonce",
-            "redirect_uri",
-            "return_to",
-            "acr_values",
-            "response_type",
-        )
-        if "code_verifier" not in known or not all(
-            isinstance(known.get(name, ""), str) for name in strings
-        ):
+        if "code_verifier" not in known:
             return None
+        for name, value in known.items():
+            if name not in ("data", "max_age") and not isinstance(value, str):
+                return None
         return cls(**known)
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import secrets
 from base64 import urlsafe_b64encode
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, quote_plus, urlencode, urlsplit
 
 __all__ = [
     "Secret",
@@ -25,6 +26,9 @@ __all__ = [
 ]
 
 MAX_PARAMETERS = 64
+
+_UNRESERVED = re.compile(r"[A-Za-z0-9._~-]*")  # RFC 3986 section 2.3
+_NOT_LOCAL = re.compile(r"[\x00-\x20\\\x7f\ud800-\udfff]")  # no URL holds half a surrogate pair
 
 
 class Secret:
@@ -78,7 +82,7 @@ def s256(verifier: str) -> str:
 def encode_form(parameters: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> str:
     """Encode as application/x-www-form-urlencoded; None members are left out, lists repeat."""
     pairs = parameters.items() if isinstance(parameters, Mapping) else parameters
-    return urlencode([(k, v) for k, v in pairs if v is not None], doseq=True)
+    return _urlencode(pairs, quote_plus)
 
 
 def parse_parameters(text: str) -> tuple[dict[str, str], str | None]:
@@ -98,13 +102,23 @@ def parse_parameters(text: str) -> tuple[dict[str, str], str | None]:
 
 def append_query(url: str, parameters: Mapping[str, Any]) -> str:
     """Add parameters to a URL's query, spaces as %20, keeping the query it has."""
-    query = urlencode(
-        [(k, v) for k, v in parameters.items() if v is not None], doseq=True, quote_via=quote
-    )
+    query = _urlencode(parameters.items(), quote)
     base, _, fragment = url.partition("#")
     if query:
         base += ("" if base.endswith(("?", "&")) else "&" if "?" in base else "?") + query
     return f"{base}#{fragment}" if fragment else base
+
+
+def _urlencode(pairs: Iterable[tuple[str, Any]], quote_via: Callable[..., str]) -> str:
+    """As ``urlencode``, without the pairs that are None; quick where nothing needs quoting."""
+    encoded = []
+    for name, value in pairs:
+        if isinstance(value, str) and _UNRESERVED.fullmatch(name):
+            plain = _UNRESERVED.fullmatch(value)
+            encoded.append(f"{name}={value if plain else quote_via(value, safe='')}")
+        elif value is not None:
+            encoded.append(urlencode([(name, value)], doseq=True, quote_via=quote_via))
+    return "&".join(filter(None, encoded))  # of an empty list nothing is left
 
 
 def origin_of(url: str) -> tuple[str, str, int] | None:
@@ -146,6 +160,5 @@ def is_local_path(path: str) -> bool:
         path.startswith("/")
         and not path.startswith(("//", "/\\"))
         and len(path) <= 2048
-        and all(" " < character != "\\" and character != "\x7f" for character in path)
-        and not any("\ud800" <= character <= "\udfff" for character in path)  # no URL holds one
+        and _NOT_LOCAL.search(path) is None
     )

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.requests import Request
@@ -57,8 +56,8 @@ class BrowserFlow:
             defaults = self._client.settings.authorize_params
             mode = params.get("response_mode", defaults.get("response_mode"))
             response = RedirectResponse(url, status_code=302, headers=_FOR_ONE)
-            record = {**transaction.record(), "return_to": return_to, "data": data}
-            await self.remember(request, state, record, mode == "form_post", response)
+            members = {**vars(transaction), "return_to": return_to, "data": data}
+            await self._keep(request, state, members, mode == "form_post", response)
         return response
 
     async def remember(
@@ -70,10 +69,6 @@ class BrowserFlow:
         response: Any,
     ) -> None:
         """Keep the login of ``state``; ``response`` carries the cookie where one is needed."""
-        uri, origin = record.get("redirect_uri"), origin_of_request(request)
-        if uri is not None and origin is not None and uri.startswith(origin + "/"):
-            # The callback is a request to this very URL and so knows its origin.
-            record = {**record, "redirect_uri": uri.removeprefix(origin)}
         transaction = LoginTransaction.from_record(record)
         if transaction is None:
             raise ConfigurationError(
@@ -81,6 +76,21 @@ class BrowserFlow:
                 "returned.",
                 code="configuration.code_verifier",
             )
+        await self._keep(request, state, vars(transaction), cross_site, response)
+
+    async def _keep(
+        self,
+        request: Request,
+        state: str,
+        members: Mapping[str, Any],
+        cross_site: bool,
+        response: Any,
+    ) -> None:
+        uri, origin = members["redirect_uri"], origin_of_request(request)
+        if uri is not None and origin is not None and uri.startswith(origin + "/"):
+            # The callback is a request to this very URL and so knows its origin.
+            uri = uri.removeprefix(origin)
+        transaction = LoginTransaction(**{**members, "redirect_uri": uri})
         cookies = await self._transactions.put(
             request, self._client.name, state, transaction, cross_site=cross_site
         )
@@ -159,23 +169,25 @@ class BrowserFlow:
         default = "fragment" if front_channel else "query"
         return bool(params.get("response_mode", default) == "fragment")
 
-    @contextmanager
-    def _logged(self, what: str) -> Iterator[None]:
-        try:
-            yield
-        except FragmentAnswer:
-            raise  # the login goes on
-        except OAuthError as exc:
-            log.warning(
-                "%s at %r failed: code=%s error=%s: %s",
-                what,
-                self._client.name,
-                exc.code,
-                exc.error,
-                printable(exc.description, 500),
-            )
-            exc.client_name = self._client.name
-            raise
+    def _logged(self, what: str) -> _Logged:
+        return _Logged(what, self._client.name)
+
+
+class _Logged:
+    """Tells the log of an error that leaves, and the error where it happened."""
+
+    def __init__(self, what: str, client: str) -> None:
+        self._what, self._client = what, client
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        # With a FragmentAnswer the login goes on.
+        if isinstance(error, OAuthError) and not isinstance(error, FragmentAnswer):
+            log.warning("%s at %r failed: code=%s error=%s: %s", self._what, self._client,
+                        error.code, error.error, printable(error.description, 500))  # fmt: skip
+            error.client_name = self._client
 
 
 def check_local(path: str) -> str:
