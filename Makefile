@@ -64,8 +64,11 @@ endef
 .venv/.demo: requirements/demo.txt pyproject.toml | $(BIN)/python
 	$(install)
 
+# The lock names everything (--no-deps): pip takes a package and its extra for two, one without hashes.
 .venv/.bench: requirements/bench.txt pyproject.toml | $(BIN)/python
-	$(install)
+	$(PIP) install --require-hashes --no-deps -r $<
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
 
 .venv/.dev: requirements/dev.txt pyproject.toml | $(BIN)/python
 	$(install)
