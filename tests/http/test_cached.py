@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from typing import Any
 
@@ -9,6 +10,7 @@ import anyio
 import pytest
 
 from reliant.errors import ProviderError
+from reliant.http import cached as module
 from reliant.http.cached import (
     COOLDOWN,
     DEFAULT_TTL,
@@ -285,3 +287,41 @@ async def test_those_who_waited_for_one_fetch_count_as_one_renewal() -> None:
     source.document = "three"
     assert await cached.renew("two") == "three"
     assert source.fetches == 3
+
+
+# -- what nobody asks for any more ----------------------------------------------------------------
+
+
+@pytest.fixture
+def holders(monkeypatch: pytest.MonkeyPatch) -> dict[Any, None]:
+    """Who holds a document, without those of other tests."""
+    none: dict[Any, None] = {}
+    monkeypatch.setattr(module, "_HOLDERS", none)
+    return none
+
+
+async def test_a_document_past_all_use_is_dropped_when_another_is_fetched(
+    holders: dict[Any, None],
+) -> None:
+    clock = Clock()
+    idle, active, third = (Cached(Source(), clock) for _ in range(3))
+    await idle.get()
+    await active.get()
+    clock.advance(100 + STALE_FOR - 1)
+    await active.get()
+    assert idle.value == "one"
+    clock.advance(1)
+    await third.get()
+    assert (idle.value, active.value) == (None, "one")
+    assert await idle.get() == "one"
+    assert len(holders) == 3
+
+
+async def test_a_holder_that_is_gone_is_forgotten(holders: dict[Any, None]) -> None:
+    for _ in range(5):
+        await new(Source())[0].get()
+    gc.collect()
+    kept, _ = new(Source())
+    for _ in range(5):
+        await kept.fetch()
+    assert list(holders) == [kept._reference]

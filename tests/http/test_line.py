@@ -245,6 +245,21 @@ async def test_the_connections_of_a_client_that_rests_are_closed_when_another_wo
             await line.aclose()
 
 
+async def test_one_request_closes_two_at_most() -> None:
+    lines = Lines()
+    resting = [lines.new() for _ in range(5)]
+    async with KeepAlive().serving() as server:
+        for line in resting:
+            await ask(line, server.origin)
+        lines.clock.advance(2 * IDLE)
+        other, closed = lines.new(), []
+        for _ in range(4):
+            await ask(other, server.origin)
+            closed.append(sum(line.closed for line in resting))
+        await other.aclose()
+    assert closed == [2, 4, 5, 5]
+
+
 async def test_a_client_alone_is_never_closed() -> None:
     lines = Lines()
     line = lines.new()

@@ -6,7 +6,10 @@ import logging
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Generic, TypeVar
+from itertools import islice
+from threading import Lock
+from typing import Any, Generic, TypeVar
+from weakref import ReferenceType, ref
 
 from reliant.errors import OAuthError
 from reliant.http.single_flight import SingleFlight
@@ -22,6 +25,10 @@ COOLDOWN = 10  # seconds between fetches that brought nothing new
 MAX_RENEWALS = 5  # in a cooldown, also where each brings something new
 
 T = TypeVar("T")
+
+# All that hold a document, in the order of their fetches, over all event loops.
+_HOLDERS: dict[ReferenceType[Cached[Any]], None] = {}
+_HOLDERS_LOCK = Lock()
 
 
 class Cached(Generic[T]):
@@ -42,6 +49,7 @@ class Cached(Generic[T]):
         self._renewals, self._renewals_since = 0, 0.0
         self._counted: T | None = None
         self._flight: SingleFlight[T] = SingleFlight()
+        self._reference = ref(self)
 
     @property
     def value(self) -> T | None:
@@ -103,7 +111,21 @@ class Cached(Generic[T]):
         self._value = value
         self._fresh_until = self._clock() + lifetime
         self._stale_until = self._fresh_until + STALE_FOR
+        self._put_last()
         return value
+
+    def _put_last(self) -> None:
+        """Stand last among the holders; of the first, two at most drop what serves nobody more."""
+        with _HOLDERS_LOCK:
+            _HOLDERS.pop(self._reference, None)
+            _HOLDERS[self._reference] = None
+            for reference in list(islice(_HOLDERS, 2)):
+                holder = reference()
+                if holder is not None:
+                    if holder._clock() < holder._stale_until:
+                        break
+                    holder._value = holder._counted = None
+                del _HOLDERS[reference]
 
 
 def lifetime_of(headers: Mapping[str, str]) -> float:

@@ -104,13 +104,16 @@ class Line:
         return expiry
 
     async def __aenter__(self) -> Self:
-        """Begin to use it; others that nobody has used for long are closed."""
+        """Begin to use it; two others at most that nobody has used for long are closed."""
         self._users += 1
         if self._idle_after is not None:
             self._used = now = self._clock()
             self._open.pop(self, None)
             self._open[self] = None
-            while (oldest := next(iter(self._open), self))._is_idle(now):
+            for _ in range(2):  # no request pays for all of them, and they still become fewer
+                oldest = next(iter(self._open), self)
+                if not oldest._is_idle(now):
+                    break
                 with suppress(Exception), anyio.CancelScope(shield=True):
                     await oldest.aclose()
         return self
