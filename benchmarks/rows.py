@@ -219,7 +219,7 @@ def rotation(bench: Bench) -> Iterator[Figure]:
 
 def stalls(bench: Bench) -> Iterator[Figure]:
     """What logins do to the rest of the app: 64 of them at once, at a provider that takes 1 s."""
-    seconds = 1.5 if bench.quick else 10
+    seconds = 1 if bench.quick else 10
     found = bench.by_turns(
         {
             name: Measurement("stalls", {"app": app}, {"logins": logins, "seconds": seconds})
