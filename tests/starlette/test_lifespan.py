@@ -9,6 +9,7 @@ import httpx2
 import pytest
 from starlette.testclient import TestClient
 
+from reliant.http import line
 from reliant.starlette import OAuth
 from reliant.testing import FakeProvider
 from tests.helpers.relying_party import SITE, build_app, log_in, new_browser, new_oauth
@@ -48,6 +49,22 @@ async def test_async_with_closes() -> None:
         await oauth.b.get("x", token=TOKEN)
         assert [transport.closed for transport in transports] == [0, 0]
     assert [transport.closed for transport in transports] == [1, 1]
+
+
+@pytest.mark.parametrize("readable", [True, False])
+async def test_a_start_reads_the_certificates_so_that_no_login_waits_for_it(
+    readable: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[bool] = []
+
+    def context() -> None:
+        read.append(readable)
+        if not readable:
+            raise FileNotFoundError  # the first request tells of it, if one goes there at all
+
+    monkeypatch.setattr(line, "_tls_context", context)
+    async with OAuth():
+        assert read == [readable]
 
 
 async def test_async_with_closes_after_an_error_too() -> None:

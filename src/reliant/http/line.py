@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from reliant.http.pool import Pool
 
-__all__ = ["TIMEOUT", "Line"]
+__all__ = ["TIMEOUT", "Line", "warm_up"]
 
 TIMEOUT = 10.0  # seconds, for a whole exchange
 IDLE = 5.0  # seconds after which httpx2 uses a connection no more, unless limits= says otherwise
@@ -85,16 +85,12 @@ class Line:
         plain = all(options[name] is None for name in options.keys() - _PLAIN)
         if not plain or (trust_env and getproxies()):
             return None
-        from reliant.http.pool import (
-            Pool,  # at the first request, since httpcore2 is no small thing
-        )
-
         context = options["verify"]
         if not isinstance(context, ssl.SSLContext):
             context = httpx2.create_ssl_context(context, trust_env=trust_env)
         # Where all timeouts are the same, the deadline of the whole exchange says so already.
         timeouts = self._timeouts if len(set(self._timeouts.values())) > 1 else {}
-        return Pool(context, options.get("limits"), timeouts)
+        return _pool_class()(context, options.get("limits"), timeouts)
 
     def _expiry(self) -> float | None:
         if self._options.get("transport") is not None or self._options.get("mounts"):
@@ -200,7 +196,21 @@ class Line:
             await self._client.aclose()
 
 
+def _pool_class() -> type[Pool]:
+    # Not above, for httpcore2 would be a large part of what importing this library takes.
+    from reliant.http.pool import Pool
+
+    return Pool
+
+
 @cache
 def _tls_context() -> ssl.SSLContext:
     # About 16 ms to make, so one serves the whole process.
     return httpx2.create_ssl_context()
+
+
+def warm_up() -> None:
+    """Do at a program's start what its first request would have all others wait for."""
+    _pool_class()
+    with suppress(OSError):  # the first request tells of certificates that can't be read
+        _tls_context()

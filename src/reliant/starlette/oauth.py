@@ -24,6 +24,7 @@ from reliant.errors import (
     OAuthError,
     printable,
 )
+from reliant.http.line import warm_up
 from reliant.http.transport import HttpTransport
 from reliant.protocol.transaction import LOGIN_LIFETIME
 from reliant.protocol.webfinger import (
@@ -188,6 +189,7 @@ class OAuth:
         self._retired = [client for client in self._retired if client.transport.is_open]
 
     async def __aenter__(self) -> Self:
+        warm_up()
         return self
 
     async def __aexit__(
