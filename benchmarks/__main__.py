@@ -24,8 +24,10 @@ import trustme
 
 from benchmarks.chart import draw
 from benchmarks.rows import ROWS, Bench, Figure
+from tests.helpers.programs import why_missing
+from tests.helpers.redis import redis_server
 
-LIBRARIES = ("starlette", "httpx2", "joserfc", "Authlib", "httpx-oauth", "fastapi-sso")
+LIBRARIES = ("starlette", "httpx2", "joserfc", "Authlib", "httpx-oauth", "fastapi-sso", "redis")
 
 
 @contextmanager
@@ -40,6 +42,18 @@ def provider(*arguments: str) -> Iterator[str]:
     finally:
         process.stdin.close()
         process.wait()
+
+
+@contextmanager
+def redis() -> Iterator[str | None]:
+    """A Redis server; yields its address, or None where this machine has none."""
+    missing = why_missing("redis-server")
+    if missing:
+        print(f"Without sessions in Redis: {missing}", file=sys.stderr)
+        yield None
+    else:
+        with redis_server() as server:
+            yield server.url.removesuffix("/0")
 
 
 def certificates(folder: Path) -> tuple[str, str]:
@@ -88,9 +102,10 @@ def main() -> None:
     figures: list[Figure] = []
     with TemporaryDirectory() as folder:
         certificate, authorities = certificates(Path(folder))
-        with provider() as http, provider(certificate) as https:
+        with provider() as http, provider(certificate) as https, redis() as store:
             scale = 0.1 if options.quick else 1.0
-            bench = Bench({"http": http, "https": https}, authorities, options.runs, scale)
+            origins = {"http": http, "https": https}
+            bench = Bench(origins, authorities, store, options.runs, scale)
             for name in options.rows or ROWS:
                 for figure in ROWS[name](bench):
                     print(table([figure]).splitlines()[-1], file=sys.stderr, flush=True)

@@ -40,10 +40,14 @@ class Answer:
 
 
 class Browser:
-    """One person's browser; `cpu`: seconds of CPU time that the app has used for it."""
+    """One person's browser; `cpu`: seconds of CPU time that the app has used for it.
 
-    def __init__(self, app: App) -> None:
+    `paths`: of the login and the callback, with the tenant in braces.
+    """
+
+    def __init__(self, app: App, paths: tuple[str, str] = ("/login/{}", "/callback/{}")) -> None:
         self._app = app
+        self._login, self._callback = paths
         self._cookies: dict[str, str] = {}
         self.cpu = 0.0
 
@@ -62,7 +66,7 @@ class Browser:
 
     async def leave(self, tenant: str = "0") -> str:
         """Begin a login; returns the address at the provider."""
-        answer = await self.get(f"/login/{tenant}")
+        answer = await self.get(self._login.format(tenant))
         assert answer.status in (302, 303, 307), answer.body
         return answer.header(b"location")
 
@@ -70,7 +74,8 @@ class Browser:
         """Bring the provider's answer to the callback."""
         asked = dict(parse_qsl(urlsplit(location).query))
         state = asked.get("state", "")
-        answer = await self.get(f"/callback/{tenant}?code={code_for(location)}&state={state}")
+        path = self._callback.format(tenant)
+        answer = await self.get(f"{path}?code={code_for(location)}&state={state}")
         assert answer.status == 303, answer.body
         assert answer.header(b"location") == "/"
 

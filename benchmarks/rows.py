@@ -87,12 +87,19 @@ class Bench:
     """What the rows need: the two providers, how often and how much to measure.
 
     `origins`: of the providers, by scheme; `authorities`: the file with those to trust on https;
-    `scale`: 1 for a full run, less for a quick one.
+    `redis`: the address of a Redis server, where this machine has one; `scale`: 1 for a full run,
+    less for a quick one.
     """
 
     def __init__(
-        self, origins: Mapping[str, str], authorities: str, runs: int, scale: float
+        self,
+        origins: Mapping[str, str],
+        authorities: str,
+        redis: str | None,
+        runs: int,
+        scale: float,
     ) -> None:
+        self.redis = redis
         self.origins = origins
         self._authorities = authorities
         self.runs = runs
@@ -290,6 +297,27 @@ def memory(bench: Bench) -> Iterator[Figure]:
                      "octets", note=f"{logins} logins")  # fmt: skip
 
 
+def sessions(bench: Bench) -> Iterator[Figure]:
+    """CPU of a request of somebody who is logged in, beside what is there without Reliant."""
+    run = {"requests": bench.many(5000)}
+    pairs = [("cookies", "sessions_app:build", "SessionMiddleware", "sessions_app:build_middleware",
+              {}, 2.0)]  # fmt: skip
+    if bench.redis:
+        pairs.append(("Redis", "sessions_app:build_redis", "a bare GET", "sessions_app:build_get",
+                      {"redis": f"{bench.redis}/0"}, 1.5))  # fmt: skip
+    for place, ours, other, theirs, options, limit in pairs:
+        samples = micros(
+            bench.by_turns(
+                {
+                    name: Measurement("session_read", {"app": app, **options}, run)
+                    for name, app in ((place, ours), (other, theirs))
+                }
+            )
+        )
+        yield Figure(f"a request with a session in {place}, against {other}",
+                     ratio(samples, place, other), limit, "µs", samples=samples)  # fmt: skip
+
+
 def api(bench: Bench) -> Iterator[Figure]:
     """CPU of an API call."""
     run = {"calls": bench.many(2000)}
@@ -303,7 +331,7 @@ def api(bench: Bench) -> Iterator[Figure]:
 
 
 def growth(bench: Bench) -> Iterator[Figure]:
-    """CPU of a login beside how many providers are registered."""
+    """CPU of a login beside how many providers are registered, and how many sessions stored."""
     numbers = (1, 100, 1000 if bench.quick else 10_000)
     app, run = "reliant_tenants:build", {"logins": bench.many(1000)}
     samples = micros(
@@ -317,8 +345,19 @@ def growth(bench: Bench) -> Iterator[Figure]:
     for number in numbers[1:]:
         yield Figure(f"CPU per login at {number:,} providers, against one",
                      ratio(samples, str(number), "1"), 1.1, "µs", samples=samples)  # fmt: skip
+    numbers = (1, 1000, 10_000 if bench.quick else 100_000)
+    for place in ("memory", "Redis") if bench.redis else ("memory",):
+        among = {}
+        for database, number in enumerate(numbers, 1):
+            options = {"redis": f"{bench.redis}/{database}"} if place == "Redis" else {}
+            among[str(number)] = Measurement("login_among", {"sessions": number, **options}, run)
+        samples = micros(bench.by_turns(among))
+        for number in numbers[1:]:
+            yield Figure(f"CPU per login at {number:,} sessions in {place}, against one",
+                         ratio(samples, str(number), "1"), 1.1, "µs", samples=samples)  # fmt: skip
 
 
 ROWS: dict[str, Callable[[Bench], Iterator[Figure]]] = {
-    row.__name__: row for row in (login, requests, rotation, stalls, imports, memory, api, growth)
+    row.__name__: row
+    for row in (login, requests, rotation, stalls, imports, memory, sessions, api, growth)
 }

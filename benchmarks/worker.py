@@ -72,6 +72,43 @@ async def login(app: str, origin: str, tenants: int = 0) -> Run:
     return run
 
 
+SESSIONS = ("/auth/login", "/auth/callback")  # where the apps with sessions have their logins
+
+
+async def session_read(app: str, origin: str, **options: Any) -> Run:
+    """CPU seconds of the app for one request of somebody who is logged in."""
+    site = app_of(app, origin, **options)
+    browser = Browser(site, SESSIONS)
+    await browser.log_in()
+
+    async def run(requests: int) -> float:
+        browser.cpu = 0.0
+        for _ in range(requests):
+            assert (await browser.get("/")).status == 200
+        return browser.cpu / requests
+
+    await run(200)
+    return run
+
+
+async def login_among(origin: str, sessions: int, redis: str = "") -> Run:
+    """CPU seconds of the app for one login, with so many sessions of others in its store."""
+    from benchmarks.apps.sessions_app import build_filled
+
+    site = await build_filled(origin, sessions, redis)
+
+    async def run(logins: int) -> float:
+        cpu = 0.0
+        for _ in range(logins):
+            browser = Browser(site, SESSIONS)
+            await browser.log_in()
+            cpu += browser.cpu
+        return cpu / logins
+
+    await run(100)
+    return run
+
+
 async def api_call(app: str, origin: str) -> Run:
     """CPU seconds for one GET of an API with an access token; `app`: "bare" or "reliant"."""
     access_token = "an-access-token-of-the-usual-length" * 4
@@ -269,7 +306,7 @@ async def growth_of_memory(app: str, origin: str) -> Run:
 TASKS: dict[str, Callable[..., Awaitable[Run]]] = {
     task.__name__: task
     for task in (
-        login, api_call, stalls, requests, rotation, provider_memory, pending_memory,
+        login, session_read, login_among, api_call, stalls, requests, rotation, provider_memory, pending_memory,
         growth_of_memory,
     )
 }  # fmt: skip

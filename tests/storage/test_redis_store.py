@@ -110,15 +110,18 @@ class TestAway:
             await store.get("a")
         await store.aclose()
 
-    async def test_a_server_that_says_nothing(self) -> None:
+    async def test_a_server_that_says_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("reliant.storage.redis.ANSWER", 0.2)
+        monkeypatch.setattr("reliant.storage.redis.PATIENCE", 0.1)
+
         async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await reader.read()
             writer.close()
 
         server = await asyncio.start_server(hold, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
-        store = RedisStore.from_url(f"redis://127.0.0.1:{port}", socket_timeout=0.2)
-        with anyio.fail_after(15), pytest.raises(StoreError):
+        store = RedisStore.from_url(f"redis://127.0.0.1:{port}")
+        with anyio.fail_after(5), pytest.raises(StoreError):
             await store.get("a")
         await store.aclose()
         server.close()

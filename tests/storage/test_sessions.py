@@ -165,7 +165,7 @@ class TestSessions:
         clock.now = NOW + IDLE - 1
         family = await look(place.worker(), value)
         assert family is not None
-        value = renewed(place.worker(), value, family)
+        value = renewed(value, family)
         clock.now = NOW + LIFETIME
         assert await look(place.worker(), value) is None
 
@@ -209,7 +209,7 @@ class TestIdleTime:
             clock.now += int(IDLE) - 1
             family = await look(place.worker(), value)
             assert family is not None
-            value = renewed(place.worker(), value, family)
+            value = renewed(value, family)
 
     async def test_a_session_that_nobody_uses_ends(self, place: Place, clock: Clock) -> None:
         value = await place.worker(idle=0.3).create(new_record())
@@ -233,9 +233,9 @@ class TestIdleTime:
         value = await sessions.create(new_record())
         family = await look(sessions, value)
         assert family is not None
-        assert sessions.renewed(value, family) is None
+        assert family.renewed() is None
         clock.advance(IDLE / 20)
-        assert sessions.renewed(value, family) is not None
+        assert family.renewed() is not None
 
     @pytest.mark.parametrize("place", ["cookies"], indirect=True)
     async def test_a_late_answer_of_the_login_before(self, place: Place, clock: Clock) -> None:
@@ -397,9 +397,9 @@ class TestRemoteSessions:
         assert await look(place.worker(), value) is None
 
 
-def renewed(sessions: Sessions, value: str, family: TokenFamily) -> str:
+def renewed(value: str, family: TokenFamily) -> str:
     """The value that the browser has after an answer."""
-    new = sessions.renewed(value, family)
+    new = family.renewed()
     if new is None:
         return value
     head, _, body = new.partition("~")

@@ -65,12 +65,13 @@ class LoginMiddleware:
         cookies = self._reception.cookies_due(visit)
         for cookie in cookies:
             headers.append("set-cookie", cookie)
-        # With less than no-store a browser shows a page again to who goes back after the logout.
-        # What has a validator, as files have, is for all.
-        for_all = visit.session is None or "etag" in headers or "last-modified" in headers
         if cookies:
             headers["cache-control"] = "no-store"  # whatever the app says of its page
-        elif visit.personal or not for_all:
+        # With less a browser shows a page again to who goes back after the logout. What has a
+        # validator, as files have, is for all.
+        elif visit.personal or (
+            visit.session is not None and "etag" not in headers and "last-modified" not in headers
+        ):
             headers.setdefault("cache-control", "no-store")
 
 

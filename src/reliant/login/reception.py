@@ -24,7 +24,7 @@ from reliant.login.kept_post import KeptPost, KeptPosts
 from reliant.login.session import Session, User
 from reliant.login.session_cookies import cleared, cookie_name, read_value, written
 from reliant.login.vault import Vault
-from reliant.login.visit import Visit, site_origin
+from reliant.login.visit import Visit
 from reliant.protocol.authorization import scopes_of
 from reliant.protocol.claims import UserInfo
 from reliant.protocol.token_endpoint import Token
@@ -118,7 +118,7 @@ class Reception:
         """What a request has to do with the login, before the session is looked for."""
         visit = Visit(
             connection,
-            site_origin(connection, self.settings.base_url),
+            self.settings.base_url,
             f"{connection.scope.get('root_path', '')}{self.prefix or ''}",
             read_value(cookies_of(connection), self._cookie),
         )
@@ -303,18 +303,10 @@ class Reception:
         if visit.over or (session is not None and session.family.over):
             return [*cleared(self._cookie, cookies_of(visit.connection)), *visit.cookies]
         if session is not None and visit.value is not None:
-            value = self._renewed(visit, session)
+            value = _renewed(session)
             if value is not None:
                 return [*self._cookies(visit, value, session.record), *visit.cookies]
         return visit.cookies
-
-    def _renewed(self, visit: Visit, session: Session) -> str | None:
-        try:
-            return self.sessions.renewed(visit.value or "", session.family)
-        except OAuthError as exc:  # too large: the browser goes on with what it has
-            log.warning("session %s: the browser does not get its new tokens: code=%s",
-                        session.record.id, exc.code)  # fmt: skip
-            return None
 
     def _cookies(self, visit: Visit, value: str, record: SessionRecord) -> list[str]:
         max_age = int(record.expires_at - self.clock()) + COOKIE_KEPT
@@ -386,6 +378,15 @@ class Reception:
         cookies = await self.posts.keep(post, mark, cookies_of(visit.connection))
         visit.cookies += cookies or []
         return cookies is not None
+
+
+def _renewed(session: Session) -> str | None:
+    try:
+        return session.family.renewed()
+    except OAuthError as exc:  # too large: the browser goes on with what it has
+        log.warning("session %s: the browser does not get its new tokens: code=%s",
+                    session.record.id, exc.code)  # fmt: skip
+        return None
 
 
 def _scopes_asked(client: StarletteClient) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -16,22 +17,23 @@ from reliant.protocol.authorization import scopes_of
 from reliant.protocol.values import is_local_path
 from reliant.starlette.requests import header_of, origin_of_request
 
-__all__ = ["Visit", "site_origin"]
+__all__ = ["Visit"]
 
 
 @dataclass
 class Visit:
     """One request: who it comes from, and what its answer must do to the cookies.
 
-    ``origin``: the site's own; ``base``: the path below which the login's routes are; ``value``:
-    what the session cookie held; ``user``: whom ``request.user`` shows; ``form``: the fields of a
-    POST that are kept if a login is needed; ``cookies``: Set-Cookie values for the answer;
-    ``over``: whether the session ended here; ``personal``: whether the answer is for one person;
-    ``return_to``: where the login leads that this request begins or finishes.
+    ``base_url``: the site's own, as the app set it; ``base``: the path below which the login's
+    routes are; ``value``: what the session cookie held; ``user``: whom ``request.user`` shows;
+    ``form``: the fields of a POST that are kept if a login is needed; ``cookies``: Set-Cookie
+    values for the answer; ``over``: whether the session ended here; ``personal``: whether the
+    answer is for one person; ``return_to``: where the login leads that this request begins or
+    finishes.
     """
 
     connection: HTTPConnection = field(repr=False)
-    origin: str | None
+    base_url: str | None
     base: str
     value: str | None = field(repr=False)
     session: Session | None = None
@@ -46,9 +48,18 @@ class Visit:
     def show(self) -> None:
         """Let the app find the person as ``request.user`` and ``request.auth``."""
         if self.session is not None:
-            granted = scopes_of(self.session.tokens.scope)
+            granted = scopes_of(self.session.record.token.scope)
             self.connection.scope["user"] = self.user
             self.connection.scope["auth"] = AuthCredentials(["authenticated", *granted])
+
+    @cached_property
+    def origin(self) -> str | None:
+        """The origin of this site, as the app set it or else as the request tells."""
+        if self.base_url is not None:
+            parts = urlsplit(self.base_url)
+            return f"{parts.scheme}://{parts.netloc}"
+        origin = origin_of_request(self.connection)
+        return origin and re.sub("^ws", "http", origin)
 
     @property
     def path(self) -> str | None:
@@ -77,15 +88,6 @@ class Visit:
         if site is not None:
             return site == "same-origin"
         return self.origin is not None and header_of(self.connection, "origin") == self.origin
-
-
-def site_origin(connection: HTTPConnection, base_url: str | None) -> str | None:
-    """The origin of this site, as the app set it or else as the request tells."""
-    if base_url is not None:
-        parts = urlsplit(base_url)
-        return f"{parts.scheme}://{parts.netloc}"
-    origin = origin_of_request(connection)
-    return origin and re.sub("^ws", "http", origin)
 
 
 def _local(path: str) -> str | None:

@@ -8,12 +8,13 @@ that the claims can be read before a key is fetched: ``parse_jws`` (nothing trus
 from __future__ import annotations
 
 import base64
+import binascii
 import hashlib
 import json
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
@@ -34,7 +35,6 @@ __all__ = [
     "MalformedToken",
     "decrypt",
     "derive_key",
-    "derive_octets",
     "encrypt",
     "encryption_key",
     "fits",
@@ -43,7 +43,6 @@ __all__ = [
     "import_jwk",
     "import_private_keys",
     "is_encrypted",
-    "octet_key",
     "open_sealed",
     "parse_jws",
     "public_jwk",
@@ -91,6 +90,9 @@ _REGISTRY = _Registry(strict_check_header=False)
 _MAX_HEADER = 8 * 1024  # x5c chains
 _MAX_PAYLOAD = 128_000
 _MAX_SIGNATURE = 2 * 1024  # RSA 8192, the largest we take, has 1366
+
+# From base64url to base64, and what is no base64url to what is none of either.
+_ALPHABET = bytes.maketrans(b"-_+/=", b"+/!!!")
 
 # The letters that base64url may end with, by how much padding is left out (RFC 4648 section 3.5).
 _LAST = (
@@ -359,60 +361,44 @@ def hash_of(value: str, alg: str) -> str:
     return _b64encode(octets[: len(octets) // 2]).decode()
 
 
-def derive_octets(secret: str | bytes, purpose: str) -> bytes:
+def derive_key(secret: str | bytes, purpose: str) -> bytes:
     """Derive 32 octets for one ``purpose`` from an application secret (HKDF, RFC 5869)."""
     octets = secret.encode() if isinstance(secret, str) else secret
     hkdf = HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=purpose.encode())
     return hkdf.derive(octets)
 
 
-def octet_key(octets: bytes) -> Key:
-    """A symmetric key of these octets."""
-    raw = base64.urlsafe_b64encode(octets).decode().rstrip("=")
-    return OctKey.import_key({"kty": "oct", "k": raw})
+def seal(payload: bytes, key: bytes) -> str:
+    """Encrypt and authenticate ``payload``: a compact JWE, ``dir`` with A256GCM.
 
-
-def derive_key(secret: str | bytes, purpose: str) -> Key:
-    """Derive a 256-bit key for one ``purpose`` from an application secret."""
-    return octet_key(derive_octets(secret, purpose))
-
-
-def seal(payload: bytes, key: Key) -> str:
-    """Encrypt and authenticate ``payload``: a compact JWE, ``dir`` with A256GCM."""
+    ``key``: 32 octets.
+    """
     vector = secrets.token_bytes(_VECTOR)
-    sealed = AESGCM(cast(bytes, key.raw_value)).encrypt(vector, payload, _SEALED_HEADER)
-    return _compact(vector, sealed).decode()
+    sealed = AESGCM(key).encrypt(vector, payload, _SEALED_HEADER)
+    # The encrypted key is empty (RFC 7516 section 7.1).
+    parts = (b"", vector, sealed[:-_TAG], sealed[-_TAG:])
+    return b".".join((_SEALED_HEADER, *map(_b64encode, parts))).decode()
 
 
-def open_sealed(value: str, key: Key) -> bytes | None:
+def open_sealed(value: str, key: bytes) -> bytes | None:
     """Open what ``seal`` made with ``key``; None if it is anything else."""
     try:
-        octets = value.encode("ascii")
-        vector, ciphertext, tag = map(_b64decode, octets.split(b".")[2:])
-        sealed = ciphertext + tag
-        # No other header, and no other spelling, in which a used value would pass once more.
-        if len(vector) != _VECTOR or _compact(vector, sealed) != octets:
+        header, encrypted_key, *parts = value.encode("ascii").split(b".")
+        vector, ciphertext, tag = map(_b64decode, parts)
+        # No other header, and no tag cut short.
+        if (header, encrypted_key, len(vector), len(tag)) != (_SEALED_HEADER, b"", _VECTOR, _TAG):
             return None
-        return AESGCM(cast(bytes, key.raw_value)).decrypt(vector, sealed, _SEALED_HEADER)
+        return AESGCM(key).decrypt(vector, ciphertext + tag, _SEALED_HEADER)
     except (ValueError, InvalidTag):
         return None
 
 
-def _compact(vector: bytes, sealed: bytes) -> bytes:
-    """The compact serialisation (RFC 7516 section 7.1), whose encrypted key is empty."""
-    parts = (vector, sealed[:-_TAG], sealed[-_TAG:])
-    return b".".join((_SEALED_HEADER, b"", *map(_b64encode, parts)))
-
-
 def _b64decode(text: bytes) -> bytes:
-    padding = -len(text) % 4
     # One spelling of each value only: no other alphabet, no padding, no bits left over.
-    if b"+" in text or b"/" in text or b"=" in text or not text.endswith(_LAST[padding]):
+    padding = -len(text) % 4
+    if not text.endswith(_LAST[padding]):
         raise ValueError("not base64url")
-    octets = base64.urlsafe_b64decode(text + b"=" * padding)
-    if len(octets) != len(text) * 3 // 4:  # it passes over letters that are no base64 at all
-        raise ValueError("not base64url")
-    return octets
+    return binascii.a2b_base64(text.translate(_ALPHABET) + b"=" * padding, strict_mode=True)
 
 
 def _b64encode(octets: bytes) -> bytes:

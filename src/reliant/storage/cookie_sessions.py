@@ -12,7 +12,7 @@ from reliant.storage.memory import MemoryStore
 from reliant.storage.safe import Found, Safe
 from reliant.storage.sealed import Sealer
 from reliant.storage.session_record import SessionRecord
-from reliant.storage.sessions import TokenFamily, ended_meanwhile, groups_of, groups_to_end
+from reliant.storage.sessions import ended_meanwhile, groups_of, groups_to_end
 from reliant.storage.store import Store
 
 __all__ = ["CookieFamily", "CookieSessions", "IndexedCookieSessions"]
@@ -43,26 +43,26 @@ class CookieSessions:
         self.clock = clock
         self._records = Sealer(secrets, f"reliant session cookie {client}")
         self._stamps = Sealer(secrets, f"reliant session stamp {client}")
-        self._idle = idle
+        self.idle = idle
 
     async def time(self) -> float:
         return await self.store.time()
 
     async def create(self, record: SessionRecord) -> str:
         record = replace(record, secret=self.safe.new_secret())
-        return f"{self._stamp(record)}~{self._seal(record)}"
+        return f"{self.stamp(record)}~{self.seal(record)}"
 
     async def find(self, value: str, writable: Callable[[], bool]) -> CookieFamily | None:
         stamp, _, body = value.partition("~")
         record = self._open(body)
         if record is None:
             return None
-        now = self.clock()
-        if record.expires_at <= now or self._seen(stamp, record) + self._idle <= now:
+        now, seen = self.clock(), self._seen(stamp, record)
+        if record.expires_at <= now or seen + self.idle <= now:
             return None
         if await self.ended.reach(list(self.groups_of(record)), record.created_at):
             return None
-        return CookieFamily(self, value, record, writable)
+        return CookieFamily(self, value, record, seen, writable)
 
     async def delete(self, value: str, record: SessionRecord) -> None:
         # An answer that is late brings the cookie back: not to this process at least.
@@ -71,14 +71,6 @@ class CookieSessions:
     def groups_of(self, record: SessionRecord) -> Iterable[tuple[str, ...]]:
         """The groups by which a session can have been ended."""
         yield "id", record.id
-
-    def renewed(self, value: str, family: TokenFamily) -> str | None:
-        stamp, record = value.partition("~")[0], family.record
-        # Apart from the record, so that an answer which is late never brings back old tokens.
-        is_old = self.clock() >= self._seen(stamp, record) + self._idle / 20
-        head = self._stamp(record) if is_old else ""
-        body = self._seal(record) if isinstance(family, CookieFamily) and family.changed else ""
-        return f"{head}~{body}" if head or body else None
 
     def mark_of(self, value: str) -> str | None:
         record = self._open(value.partition("~")[2])
@@ -93,10 +85,12 @@ class CookieSessions:
     def was_of(self, trace: str, iss: str, sub: str) -> bool:
         return self.safe.proves(trace, "person", iss, sub)
 
-    def _stamp(self, record: SessionRecord) -> str:
+    def stamp(self, record: SessionRecord) -> str:
+        """The head of a session's value, which tells when it was last used."""
         return self._stamps.seal({"id": record.id, "seen": self.clock()})
 
-    def _seal(self, record: SessionRecord) -> str:
+    def seal(self, record: SessionRecord) -> str:
+        """The body of a session's value; raises ``ConfigurationError`` for one too large."""
         sealed = self._records.seal_text(record.dumps())
         if len(sealed) > MAX_BODY:
             raise ConfigurationError(
@@ -168,8 +162,8 @@ class CookieFamily:
     """A login that lies in the browser.
 
     What a refresh brought is kept beside the lock too, for requests that carry the cookie of
-    before, and for browsers that the new one never reached; ``writable``: tells whether the head of
-    the answer, with its cookies, is still to come.
+    before, and for browsers that the new one never reached; ``seen``: when the session was last
+    used; ``writable``: tells whether the head of the answer, with its cookies, is still to come.
     """
 
     def __init__(
@@ -177,22 +171,23 @@ class CookieFamily:
         sessions: CookieSessions,
         value: str,
         record: SessionRecord,
+        seen: float,
         writable: Callable[[], bool],
     ) -> None:
         self.record: SessionRecord = record
         self.over: bool = False
         self.store: Store = sessions.store
-        self.name: str = sessions.safe.key(record.secret)
         self._found: Found | None = None
         self._generation = record.generation
         self._sessions = sessions
         self._value = value
+        self._seen = seen
         self._writable = writable
 
     @property
-    def changed(self) -> bool:
-        """Whether the browser must get another record."""
-        return self.record.generation != self._generation
+    def name(self) -> str:
+        """What its lock is called."""
+        return self._sessions.safe.key(self.record.secret)
 
     async def reread(self) -> bool:
         if not self._writable():
@@ -225,3 +220,11 @@ class CookieFamily:
     async def end(self) -> None:
         self.over = True
         await self._sessions.delete(self._value, self.record)
+
+    def renewed(self) -> str | None:
+        sessions, record = self._sessions, self.record
+        # Apart from the record, so that an answer which is late never brings back old tokens.
+        is_old = sessions.clock() >= self._seen + sessions.idle / 20
+        head = sessions.stamp(record) if is_old else ""
+        body = sessions.seal(record) if record.generation != self._generation else ""
+        return f"{head}~{body}" if head or body else None

@@ -18,6 +18,7 @@ __all__ = ["RedisStore"]
 
 T = TypeVar("T")
 
+ANSWER = 2.0  # seconds that one command may take, with whatever its client does to carry it out
 PATIENCE = 3.0  # seconds a call waits for a store that is restarting or failing over
 PAUSE, LONGEST_PAUSE = 0.02, 0.25  # seconds between tries
 AT_ONCE = 64  # commands under way, and so connections, per event loop
@@ -113,9 +114,10 @@ class RedisStore(Store):
                 code="configuration.redis",
             ) from exc
         # One more try at once, for a connection that was idle for too long; the rest is up to us.
+        # Nor has it timeouts of its own: each of its steps would have one, at twice their price.
         given = {
-            "socket_connect_timeout": 1.0,
-            "socket_timeout": 2.0,
+            "socket_connect_timeout": None,
+            "socket_timeout": None,
             "retry": Retry(NoBackoff(), 1),
             **options,
         }
@@ -229,9 +231,10 @@ class RedisStore(Store):
                 async with here.limit:
                     if here.is_away and until:
                         raise _error(None)  # as those found who were before us in the queue
-                    # A Cluster's client that has not seen the slots sends a script anywhere.
-                    await here.redis.initialize()
-                    answer = await command(here.redis)
+                    async with asyncio.timeout(ANSWER):
+                        # A Cluster's client that has not seen the slots sends a script anywhere.
+                        await here.redis.initialize()
+                        answer = await command(here.redis)
             # AttributeError: a Cluster's client that learns the slots anew closes connections
             # that are in use.
             except (RedisError, OSError, AttributeError) as exc:

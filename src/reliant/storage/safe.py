@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from reliant.protocol.jose import Key, derive_octets, octet_key, open_sealed, seal
+from reliant.protocol.jose import derive_key, open_sealed, seal
 from reliant.protocol.values import random_token, s256, same
 from reliant.storage.store import Store
 
@@ -39,7 +39,7 @@ class Safe:
     def __init__(self, store: Store, secrets: Sequence[str | bytes], purpose: str) -> None:
         self.store = store
         self._kind = purpose.split()[0]
-        self._keys = [derive_octets(secret, f"reliant {purpose}") for secret in secrets]
+        self._keys = [derive_key(secret, f"reliant {purpose}") for secret in secrets]
 
     @staticmethod
     def new_secret() -> str:
@@ -115,8 +115,8 @@ class Safe:
 
 
 # HMAC as the key derivation of NIST SP 800-108, its key being one already: 1 µs instead of 15.
-def _key(key: bytes, secret: str) -> Key:
-    return octet_key(hmac.digest(key, b"key\0" + secret.encode(), "sha256"))
+def _key(key: bytes, secret: str) -> bytes:
+    return hmac.digest(key, b"key\0" + secret.encode(), "sha256")
 
 
 def _proof(key: bytes, parts: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from reliant.protocol.jose import Key, derive_key, open_sealed, seal
+from reliant.protocol.jose import derive_key, open_sealed, seal
 
 __all__ = ["Sealer"]
 
@@ -18,7 +18,7 @@ class Sealer:
     """
 
     def __init__(self, secrets: Sequence[str | bytes], purpose: str) -> None:
-        self._keys: tuple[Key, ...] = tuple(derive_key(secret, purpose) for secret in secrets)
+        self._keys: tuple[bytes, ...] = tuple(derive_key(secret, purpose) for secret in secrets)
 
     def seal(self, value: dict[str, Any]) -> str:
         """Encrypt ``value``; raises ``TypeError`` where it is not JSON."""

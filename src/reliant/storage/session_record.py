@@ -97,11 +97,14 @@ class SessionRecord:
         members = json.loads(text)
         if not isinstance(members, dict) or members.pop("format", None) != _FORMAT:
             return None
-        if not members.keys() <= {one.name for one in fields(cls)}:
+        if not members.keys() <= _MEMBERS:
             return None
         members["token"] = Token(members["token"])
-        members["landings"] = tuple((state, path) for state, path in members.get("landings", ()))
+        members["landings"] = tuple(map(tuple, members.get("landings", ())))
         return cls(**members)
+
+
+_MEMBERS = {member.name for member in fields(SessionRecord)}
 
 
 def access_of(token: Mapping[str, Any]) -> Token:

@@ -58,6 +58,10 @@ class TokenFamily(Protocol):
         """End the login."""
         ...
 
+    def renewed(self) -> str | None:
+        """What the browser must get in place of its value, if anything."""
+        ...
+
 
 class Sessions(Protocol):
     """What every place for sessions promises.
@@ -89,10 +93,6 @@ class Sessions(Protocol):
 
     async def delete(self, value: str, record: SessionRecord) -> None:
         """End one session; cookies alone can but be taken back from the browser."""
-        ...
-
-    def renewed(self, value: str, family: TokenFamily) -> str | None:
-        """The value that the browser must get in place of the old one, if any."""
         ...
 
     def mark_of(self, value: str) -> str | None:
@@ -196,9 +196,6 @@ class StoredSessions:
                     await self.store.delete(key)
                 await self.store.discard(name, keys)
 
-    def renewed(self, value: str, family: TokenFamily) -> None:
-        """The store has what is new."""
-
     def mark_of(self, value: str) -> str | None:
         # A value that somebody made up costs no question to the store.
         secret, person, proof = _parts(value)
@@ -261,13 +258,17 @@ class StoredFamily:
     ) -> None:
         self.record: SessionRecord = record
         self.over: bool = False
-        self.name: str = safe.key(secret)
         self.store: Store = safe.store
         self._safe = safe
         self._secret = secret
         self._found = found
         self._seconds = seconds
         self._delete = delete
+
+    @property
+    def name(self) -> str:
+        """What its lock is called."""
+        return self._safe.key(self._secret)
 
     async def reread(self) -> bool:
         found = await self._safe.get(self._secret)
@@ -288,3 +289,6 @@ class StoredFamily:
     async def end(self) -> None:
         self.over = True
         await self._delete()
+
+    def renewed(self) -> None:
+        """The store has what is new."""
