@@ -300,8 +300,16 @@ def memory(bench: Bench) -> Iterator[Figure]:
 def sessions(bench: Bench) -> Iterator[Figure]:
     """CPU of a request of somebody who is logged in, beside what is there without Reliant."""
     run = {"requests": bench.many(5000)}
-    pairs = [("cookies", "sessions_app:build", "SessionMiddleware", "sessions_app:build_middleware",
-              {}, 2.0)]  # fmt: skip
+    pairs: list[tuple[str, str, str, str, dict[str, Any], float]] = [
+        (
+            "cookies",
+            "sessions_app:build",
+            "SessionMiddleware",
+            "sessions_app:build_middleware",
+            {},
+            2.0,
+        )
+    ]
     if bench.redis:
         pairs.append(("Redis", "sessions_app:build_redis", "a bare GET", "sessions_app:build_get",
                       {"redis": f"{bench.redis}/0"}, 1.5))  # fmt: skip

@@ -306,8 +306,8 @@ async def growth_of_memory(app: str, origin: str) -> Run:
 TASKS: dict[str, Callable[..., Awaitable[Run]]] = {
     task.__name__: task
     for task in (
-        login, session_read, login_among, api_call, stalls, requests, rotation, provider_memory, pending_memory,
-        growth_of_memory,
+        login, session_read, login_among, api_call, stalls, requests, rotation, provider_memory,
+        pending_memory, growth_of_memory,
     )
 }  # fmt: skip
 

@@ -325,6 +325,11 @@ class TestRefused:
         await world.ask(world.worker(), refused="an older one")
         assert world.refreshes == []
 
+    async def test_without_a_refresh_token_it_stays(self) -> None:
+        world = await new_world(expires_at=NOW + 3000, expires_in=3600, refresh_token=None)
+        token = await world.ask(world.worker(), refused="old-access")
+        assert token["access_token"] == "old-access"
+
     async def test_an_api_that_takes_none(self) -> None:
         world = await new_world(expires_at=NOW + 3000, expires_in=3600)
         worker, token = world.worker(), Token({"access_token": "old-access"})
@@ -621,8 +626,9 @@ class TestInCookies:
         await worker.token(family, OWN)
         new = family.renewed()
         assert new is not None
-        assert new.startswith("~")  # the record alone
-        found = await self.find(world, value.partition("~")[0] + new)
+        session, stamp, _ = value.split("~")
+        assert new.startswith(f"{session}~~")  # the record alone
+        found = await self.find(world, f"{session}~{stamp}~{new.rpartition('~')[2]}")
         assert found.record.token["refresh_token"] == "refresh-1"
 
     async def test_requests_with_the_old_cookie(self, world: World) -> None:
@@ -692,6 +698,31 @@ class TestInCookies:
             await world.worker().token(late, OWN)
         assert world.refreshes == []
         assert await self.sessions(world).find(value, lambda: True) is None
+
+    async def test_an_end_while_it_is_refreshed(self, world: World) -> None:
+        value = await self.value(world)
+        family = await self.find(world, value)
+
+        async def log_out(_: Any) -> Any:
+            await self.sessions(world).delete(value, family.record)
+            return world.provider.token()
+
+        world.provider.at["/token"] = log_out
+        with pytest.raises(LoginRequired):
+            await world.worker().token(family, OWN)
+        assert [form["token"] for form in world.provider.forms("/revoke")] == ["refresh-1"]
+
+    async def test_a_refresh_that_says_the_session_is_over(self, world: World) -> None:
+        new = id_token("ES256", nonce=ABSENT, session_expiry=NOW - 1)
+        world.provider.at["/token"] = world.provider.token(id_token=new)
+        value = await self.value(world)
+        family = await self.find(world, value)
+        with anyio.fail_after(5):
+            await world.worker().token(family, OWN)
+        session, stamp, _ = value.split("~")
+        body = (family.renewed() or "").rpartition("~")[2]
+        found = await self.sessions(world).find(f"{session}~{stamp}~{body}", lambda: True)
+        assert found is None
 
     async def test_a_token_that_still_serves_where_it_can_not_be_kept(self, world: World) -> None:
         world.token["expires_at"] = NOW + 55

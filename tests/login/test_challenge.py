@@ -106,6 +106,24 @@ class TestWebSockets:
             socket.receive_text()
         assert (caught.value.code, caught.value.reason) == (4401, "session.login_required")
 
+    def test_with_a_subprotocol(self, browser: TestClient) -> None:
+        """Browsers drop a connection that takes none of those they offer, and see no code."""
+        offered = ["b", "a"]
+        with browser.websocket_connect("wss://testserver/ws", subprotocols=offered) as socket:
+            assert str(socket.accepted_subprotocol) == "b"
+            with pytest.raises(WebSocketDisconnect) as caught:
+                socket.receive_text()
+        assert caught.value.code == 4401
+
+    def test_without_a_scope(self) -> None:
+        browser = LoginApp("store", routes=_late_token).logged_in()
+        with (
+            pytest.raises(WebSocketDisconnect) as caught,
+            browser.websocket_connect("wss://testserver/admin") as socket,
+        ):
+            socket.receive_text()
+        assert (caught.value.code, caught.value.reason) == (4403, "session.scope")
+
     @pytest.mark.parametrize("kind", ["cookies", "indexed", "store"])
     def test_somebody(self, kind: str) -> None:
         browser = LoginApp(kind).logged_in()
@@ -134,4 +152,8 @@ def _late_token(auth: Login) -> list[Any]:
         await websocket.receive_text()
         await auth.session(websocket).token()
 
-    return [WebSocketRoute("/late", late)]
+    @auth.required("admin")
+    async def admin(websocket: WebSocket) -> None:
+        await websocket.accept()
+
+    return [WebSocketRoute("/late", late), WebSocketRoute("/admin", admin)]

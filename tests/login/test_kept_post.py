@@ -9,7 +9,7 @@ import httpx2
 import pytest
 from starlette.testclient import TestClient
 
-from tests.helpers.login_app import PAGE, SAME_ORIGIN, LoginApp, whoami
+from tests.helpers.login_app import PAGE, SAME_ORIGIN, LoginApp, take_cookies, whoami
 
 FIELDS = {"item": 'a <b> & "c"', "note": "line 1\r\nline 2", "ü": "é ✓", "empty": ""}
 
@@ -81,13 +81,20 @@ class TestKept:
         browser = app.logged_in()
         expire(app)
         location = post(browser).headers["location"]
-        kept = {name: value for name, value in browser.cookies.items() if "!post" in name}
+        kept = {name: value for name, value in browser.cookies.items() if "post.op" in name}
         assert kept
         app.clock.advance(601)
         app.log_in(browser, path=location)
         for name, value in kept.items():
             browser.cookies.set(name, value, domain="testserver.local")
         assert browser.get("/auth/resume").status_code == 303
+
+    def test_by_one_of_two_tabs(self, app: LoginApp) -> None:
+        browser, other = app.logged_in(), app.browser()
+        expire(app)
+        app.log_in(browser, path=post(browser).headers["location"])
+        take_cookies(other, browser)
+        assert [it.get("/auth/resume").status_code for it in (browser, other)] == [200, 303]
 
     def test_another_person_does_not_get_it(self, app: LoginApp) -> None:
         browser = app.logged_in("alice")
@@ -137,7 +144,7 @@ class TestKept:
         browser = app.logged_in()
         expire(app)
         cookies = "".join(post(browser).headers.get_list("set-cookie"))
-        assert "!post!1=" in cookies
+        assert "__Host-post.op!post.1=" in cookies
         assert "line 1" not in cookies
 
         app = LoginApp("store")
@@ -184,7 +191,7 @@ class TestNotKept:
         assert response.status_code == 303
         assert response.headers["location"] == "/auth/login"
         cookies = response.headers.get_list("set-cookie")
-        assert not any("!post" in cookie for cookie in cookies)
+        assert not any("post.op" in cookie for cookie in cookies)
 
     @pytest.mark.parametrize(
         "headers",

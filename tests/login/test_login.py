@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -19,8 +20,8 @@ from starlette.testclient import TestClient
 from reliant.login import Session, User
 from reliant.protocol.claims import UserInfo
 from reliant.testing import Callback, extra
-from tests.helpers.login_app import PAGE, SAME_ORIGIN, SITE, LoginApp, take_cookies, whoami
-from tests.helpers.relying_party import deliver, sign_in
+from tests.helpers.login_app import KINDS, PAGE, SAME_ORIGIN, SITE, LoginApp, take_cookies, whoami
+from tests.helpers.relying_party import deliver, new_browser, sign_in
 
 
 def cookies_of(response: Any) -> dict[str, str]:
@@ -75,12 +76,48 @@ class TestTheWayThrough:
         assert (response.status_code, response.headers["location"]) == (303, "/me")
         assert whoami(browser) == "alice"
 
+    def test_the_place_that_a_provider_names_is_of_the_site_as_it_is_known(self) -> None:
+        app = LoginApp("store", base_url="https://Public.example:443/")
+        inside = app.browser(headers={"host": "internal:8080"})
+        for site, status in (("https://public.example", 302), ("https://internal:8080", 400)):
+            query = {"iss": app.provider.issuer, "target_link_uri": f"{site}/me"}
+            assert inside.get("/auth/initiate-login", params=query).status_code == status
+        response = inside.post("/auth/logout", headers={"origin": "https://public.example"})
+        assert response.status_code == 303
+
+    @pytest.mark.parametrize(
+        "path",
+        [
+            "/auth/logout",
+            "/auth/logout?x=y",
+            "/auth/./logout",
+            "/auth//x/../login",
+            "/auth/%6cogin",
+        ],
+    )
+    def test_no_login_leads_to_our_own_pages(self, app: LoginApp, path: str) -> None:
+        browser, asked = app.browser(), quote(path, safe="")
+        for url in (
+            f"/auth/login?return_to={asked}",
+            f"/auth/initiate-login?iss={app.provider.issuer}&target_link_uri={asked}",
+        ):
+            assert app.log_in(browser, path=url).headers["location"] == "/"
+
     def test_our_own_pages_are_no_place_to_come_back_to(self, app: LoginApp) -> None:
         for path in ("/auth/resume", "/auth/resume?x=1"):
             location = app.browser().get(path, headers=PAGE).headers["location"]
             assert location == f"/auth/login?return_to={quote(path, safe='')}"
         browser = app.browser(headers={**SAME_ORIGIN, "referer": f"{SITE}/auth/callback?code=x"})
         assert browser.post("/order").headers["location"] == "/auth/login"
+
+    def test_over_http_the_log_says_why_it_can_not_work(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        for site, warned in (("http://localhost:8000", 0), ("http://testserver", 1)):
+            browser = new_browser(LoginApp("store").app, site)
+            for _ in range(2):
+                browser.get("/auth/login")
+            assert caplog.text.count("keep no session cookie") == warned
 
     def test_a_form_post_callback(self) -> None:
         app = LoginApp("store")
@@ -149,7 +186,7 @@ class TestTheCookie:
         assert app.log_in(app.browser()).headers["cache-control"] == "no-store"
 
     def test_garbage_is_nobody(self, app: LoginApp) -> None:
-        for value in ("", "x", "a.b.c", "é", "~", "x" * 5000, "a; __Host-login.op!1=9x"):
+        for value in ("", "x", "a.b.c", "é", "~", "x" * 5000, "a; __Host-login.op!a.1=9x"):
             browser = app.browser()
             cookie = f"__Host-login.op={value}".encode()
             response = browser.get("/", headers={b"cookie": cookie})
@@ -240,6 +277,32 @@ class TestAgain:
         browser = app.logged_in("bob")
         assert deliver(browser, callback).status_code == 400
         assert whoami(browser) == "bob"
+
+
+class TestLateAnswers:
+    """A request of the login before is still under way when somebody else logs in."""
+
+    @pytest.mark.parametrize("kind", KINDS)
+    @pytest.mark.parametrize("fault", [None, "invalid_grant"])
+    def test_they_change_nothing(self, kind: str, fault: str | None) -> None:
+        app = LoginApp(kind)
+        browser, late = app.logged_in("alice"), app.browser()
+        take_cookies(late, browser)
+        app.clock.advance(3600)
+        with app.provider.fault("token.error", fault) if fault else nullcontext():
+            answer = late.get("/token")
+        assert answer.status_code == (401 if fault else 200)
+        app.log_in(browser, "bob")
+        for line in answer.headers.get_list("set-cookie"):
+            name, _, rest = line.partition("=")
+            if "Max-Age=0" in rest:
+                browser.cookies.delete(name) if name in browser.cookies else None
+            else:
+                browser.cookies.set(name, rest.partition(";")[0], domain="testserver.local")
+        assert whoami(browser) == "bob"
+        assert browser.get("/token").status_code == 200
+        browser.post("/auth/logout", headers=SAME_ORIGIN)
+        assert whoami(browser) is None
 
 
 class TestFailures:

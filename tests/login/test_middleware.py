@@ -10,12 +10,17 @@ import anyio
 import pytest
 from fastapi import Depends, FastAPI
 from starlette.applications import Starlette
+from starlette.background import BackgroundTask
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 
 from reliant.login import Login
-from tests.helpers.login_app import PAGE, LoginApp
+from reliant.starlette import OAuth
+from reliant.testing import FakeProvider
+from tests.helpers.login_app import PAGE, SECRET, SITE, LoginApp
+from tests.helpers.relying_party import deliver, new_browser, sign_in
 
 
 def pages(auth: Login) -> list[Any]:
@@ -103,6 +108,84 @@ class TestMounted:
             response = browser.get(path)
             assert (response.status_code, response.text) == (500, "out of order")
             assert response.headers["cache-control"] == "no-store"
+
+
+class TestOtherApplications:
+    """What the ASGI specification allows them."""
+
+    def test_an_answer_waits_for_nothing_that_comes_after(self, app: LoginApp) -> None:
+        """A background task of an answer with status 500 runs when that has been sent."""
+        sent: list[str] = []
+
+        async def background() -> None:
+            sent.append("task")
+
+        async def failed(request: Request) -> Response:
+            return PlainTextResponse("", 500, background=BackgroundTask(background))
+
+        app.app.router.routes.append(Route("/later", failed))
+
+        async def ask() -> None:
+            async def send(message: Any) -> None:
+                sent.append(message["type"])
+
+            async def receive() -> Any:
+                return {"type": "http.request"}
+
+            scope = {"type": "http", "method": "GET", "path": "/later", "query_string": b"",
+                     "headers": [], "scheme": "https"}  # fmt: skip
+            await app.app(scope, receive, send)
+
+        anyio.run(ask)
+        assert sent == ["http.response.start", "http.response.body", "task"]
+
+    def test_headers_that_can_not_be_added_to(self, app: LoginApp) -> None:
+        async def plain(scope: Any, receive: Any, send: Any) -> None:
+            await send({"type": "http.response.start", "status": 200, "headers": ()})
+            await send({"type": "http.response.body", "body": b""})
+
+        app.app.router.routes.append(Mount("/plain", plain))
+        response = app.logged_in().get("/plain/x")
+        assert response.headers["cache-control"] == "no-store"
+
+    def test_a_middleware_that_copies_the_scope(self) -> None:
+        """Two logins, and the endpoint sees whom it asked for."""
+
+        class Copying:
+            def __init__(self, app: Any) -> None:
+                self.app = app
+
+            async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+                await self.app(dict(scope), receive, send)
+
+        oauth = OAuth()
+        logins = {}
+        for name in ("one", "two"):
+            provider = FakeProvider(f"https://{name}.example")
+            oauth.register(name, **provider.register_settings())
+            logins[name] = Login(oauth, name, secret_key=SECRET), provider
+
+        @logins["one"][0].required()
+        async def who(request: Request) -> Response:
+            return PlainTextResponse(request.user.sub)
+
+        app = Starlette(
+            routes=[Route("/who", who), *(it.routes(f"/{n}") for n, (it, _) in logins.items())],
+            middleware=[*(it.middleware() for it, _ in logins.values()), Middleware(Copying)],
+        )
+        browser = new_browser(app, SITE)
+        for name, user in (("one", "alice"), ("two", "bob")):
+            url = browser.get(f"/{name}/login").headers["location"]
+            deliver(browser, sign_in(logins[name][1], url, user))
+        assert browser.get("/who").text == "alice"
+
+    def test_an_endpoint_that_is_an_object(self, app: LoginApp) -> None:
+        class Endpoint:
+            async def __call__(self, request: Request) -> Response:
+                return PlainTextResponse(request.user.sub)
+
+        app.app.router.routes.append(Route("/object", app.auth.required()(Endpoint())))
+        assert app.logged_in().get("/object").text == "alice"
 
 
 class TestTaskGroups:

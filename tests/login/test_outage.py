@@ -16,15 +16,19 @@ from tests.helpers.relying_party import deliver, sign_in
 
 
 class AwayStore(MemoryStore):
-    """A store that can be away, wholly or for some methods."""
+    """A store that can be away: wholly, for some methods, or once it was called so often."""
 
     def __init__(self) -> None:
         super().__init__(Clock())
         self.away: set[str] = set()
+        self.left: int | None = None
 
     def __getattribute__(self, name: str) -> Any:
-        if not name.startswith("_") and name != "away" and {name, "all"} & self.away:
-            raise StoreError(description="The store does not answer. Check that it runs.")
+        if not name.startswith("_") and name not in ("away", "left"):
+            if {name, "all"} & self.away or self.left == 0:
+                raise StoreError(description="The store does not answer. Check that it runs.")
+            if self.left is not None:
+                self.left -= 1
         return super().__getattribute__(name)
 
 
@@ -102,7 +106,7 @@ def test_a_store_that_is_away_uses_up_no_login(app: LoginApp, store: AwayStore) 
 def test_a_logout_that_can_not_be_carried_out(app: LoginApp, store: AwayStore) -> None:
     """Nobody is told to be logged out whose session goes on."""
     browser = app.logged_in()
-    store.away = {"delete", "set", "time"}
+    store.away = {"getdel", "advance", "time"}
     response = browser.post(
         "/auth/logout", headers={**SAME_ORIGIN, "referer": "https://testserver/me?tab=2"}
     )
@@ -132,9 +136,34 @@ def test_the_provider_may_send_its_logout_again(app: LoginApp, store: AwayStore)
     assert whoami(browser) is None
 
 
+@pytest.mark.parametrize("command", range(1, 8))
+def test_a_logout_of_the_provider_is_never_lost(
+    app: LoginApp, store: AwayStore, command: int
+) -> None:
+    """From some command on the store is away, also to take back that the token was used."""
+    (client,) = app.provider.clients.values()
+    app.provider.add_client(
+        client.client_id,
+        client.client_secret,
+        backchannel_logout_uri="https://testserver/auth/backchannel-logout",
+    )
+    browser = app.logged_in()
+    app.clock.advance(1)
+    store.left = command
+    app.end_at_provider()
+    (call,) = app.provider.logout_calls
+    store.left = None
+    if call.response.status_code != 200:
+        app.clock.advance(15)
+        browser.post(call.url, data=call.form)
+    assert whoami(browser) is None
+    app.clock.advance(15)
+    assert browser.post(call.url, data=call.form).json()["code"] == "logout_token.replay"
+
+
 def test_an_old_session_that_can_not_be_deleted(app: LoginApp, store: AwayStore) -> None:
     browser = app.logged_in()
-    store.away = {"delete"}
+    store.away = {"getdel"}
     assert app.log_in(browser, "bob").status_code == 303
     assert whoami(browser) == "bob"
 

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.testclient import TestClient
 
-from reliant import ConfigurationError
+from reliant import ConfigurationError, StoreError
 from reliant.login import Login, MemoryStore
 from reliant.starlette import OAuth
 from reliant.testing import FakeProvider
@@ -97,6 +97,26 @@ def test_a_client_without_openid() -> None:
         anyio.run(start)
     assert caught.value.code == "configuration.openid"
     assert "openid" in caught.value.description
+
+
+def test_a_store_that_is_away_at_the_start_is_no_reason_to_stop(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Away(MemoryStore):
+        async def time(self) -> float:
+            raise StoreError(description="It does not answer.") from OSError("port 6379: refused")
+
+    with LoginApp("store", store=Away()).browser() as browser:
+        assert whoami(browser) is None
+    assert "the store of the login sessions does not answer: port 6379: refused" in caplog.text
+
+
+@pytest.mark.parametrize("prefix", ["/auth", "/sub/auth"])
+def test_routes_elsewhere_than_they_were_told(prefix: str) -> None:
+    app = LoginApp("store")
+    app.app.router.routes = [Mount("/sub", routes=[app.auth.routes(prefix)])]
+    response = app.browser().get(f"/sub{prefix}/login")
+    assert (response.status_code, response.json()["code"]) == (500, "configuration.routes")
 
 
 def test_the_lifespan_closes_the_store() -> None:

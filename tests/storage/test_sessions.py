@@ -238,14 +238,14 @@ class TestIdleTime:
         assert family.renewed() is not None
 
     @pytest.mark.parametrize("place", ["cookies"], indirect=True)
-    async def test_a_late_answer_of_the_login_before(self, place: Place, clock: Clock) -> None:
-        """It brings the stamp of another session, which must not end the new one."""
+    async def test_parts_of_two_sessions_are_none(self, place: Place) -> None:
         sessions = place.worker()
-        old, new = [await sessions.create(new_record()) for _ in range(2)]
-        mixed = f"{old.partition('~')[0]}~{new.partition('~')[2]}"
-        assert await look(sessions, mixed) is not None
-        clock.advance(IDLE)
-        assert await look(sessions, mixed) is None
+        one, other = [(await sessions.create(new_record())).split("~") for _ in range(2)]
+        for parts in (
+            [one[0], one[1], other[2]], [one[0], other[1], one[2]], [other[0], one[1], one[2]],
+            [one[0], "", one[2]], [one[0], one[2]],
+        ):  # fmt: skip
+            assert await look(sessions, "~".join(parts)) is None
 
 
 class TestTheEnd:
@@ -313,6 +313,59 @@ class TestRemoteSessions:
         assert await self.over(place, values) == set()
         await self.end(place, **who)
         assert await self.over(place, values) == expected
+
+    async def test_an_end_reaches_who_lasts_longer_than_it_seemed(
+        self, place: Place, clock: Clock
+    ) -> None:
+        """A refresh may bring another session_expiry."""
+        sessions = place.worker()
+        if not isinstance(sessions, StoredSessions):
+            return  # those in cookies are not listed anywhere
+        value = await sessions.create(new_record(claims={"session_expiry": NOW + 1}))
+        family = await look(sessions, value)
+        assert family is not None
+        claim = await family.store.acquire(family.name, "me", 8)
+        claims = {**family.record.claims, "session_expiry": NOW + 1000}
+        later = family.record.with_token(Token({**family.record.token, "userinfo": claims}))
+        assert claim is not None
+        assert await family.write(later, claim.fence)
+        clock.advance(1.1)
+        if place.is_timed_by_redis:
+            await anyio.sleep(1.1)
+        assert await look(place.worker(), value) is not None
+        await self.end(place, sub="alice")
+        assert await look(place.worker(), value) is None
+
+    async def test_an_end_that_is_late_takes_none_back(
+        self, place: Place, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Two at once, of which the one that began first is written last."""
+        begun = await place.worker().time()
+        await self.end(place, sid="1")
+
+        async def before() -> float:
+            return begun - 10
+
+        assert place.store is not None
+        with monkeypatch.context() as patch:
+            patch.setattr(place.store, "time", before)
+            await self.end(place, sid="1")
+        with pytest.raises(LoginRequired):
+            await place.worker().create(replace(new_record(sid="1"), created_at=begun))
+
+    async def test_a_logout_outlasts_every_copy_of_the_cookie(
+        self, place: Place, clock: Clock
+    ) -> None:
+        """Also one from before a refresh, whose ID Token let the session end sooner."""
+        sessions = place.worker()
+        value = await sessions.create(new_record())
+        family = await look(sessions, value)
+        assert family is not None
+        claims = {**family.record.claims, "session_expiry": NOW + 5}
+        sooner = family.record.with_token(Token({**family.record.token, "userinfo": claims}))
+        await sessions.delete(value, sooner)
+        clock.advance(6)
+        assert await look(place.worker(), value) is None
 
     async def test_a_login_after_the_end_lives(self, place: Place, clock: Clock) -> None:
         await self.end(place, sub="alice", sid="1")
@@ -402,6 +455,5 @@ def renewed(value: str, family: TokenFamily) -> str:
     new = family.renewed()
     if new is None:
         return value
-    head, _, body = new.partition("~")
-    old_head, _, old_body = value.partition("~")
-    return f"{head or old_head}~{body or old_body}"
+    pairs = zip(value.split("~"), new.split("~"), strict=True)
+    return "~".join(now or before for before, now in pairs)

@@ -90,6 +90,16 @@ class TestTexts:
         await gone(lambda: store.get("a"))
         assert await store.add("a", "2", 60) is True
 
+    async def test_a_number_only_grows(self, store: Store) -> None:
+        """Also where the call with the smaller one is late."""
+        number = 1700000000.123456
+        await store.advance("a", number, 60)
+        await store.advance("a", number - 1e-6, 60)
+        assert float(await store.get("a") or 0) == number
+        await store.advance("a", number + 1e-6, 0.05)
+        assert float(await store.get("a") or 0) == number + 1e-6
+        await gone(lambda: store.get("a"))
+
     async def test_of_many_who_take_one_gets_it(self, store: Store) -> None:
         await store.set("a", "1", 60)
         assert sorted(map(str, await at_once(20, lambda: store.getdel("a")))) == [

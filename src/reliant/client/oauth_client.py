@@ -54,6 +54,11 @@ if TYPE_CHECKING:
 
 __all__ = ["OAuthClient"]
 
+_ELSEWHERE = (
+    "If it belongs there, pass token_origin= with that origin; if the request needs no token, pass "
+    "withhold_token=True."
+)
+
 
 class OAuthClient:
     """A client registered at one provider, without a web framework.
@@ -528,9 +533,10 @@ class OAuthClient:
         """
         base = self.settings.api_base_url
         url = resolve_url(url, base)
+        places = [place for place in (base, token_origin) if place]
         refreshed: Mapping[str, Any] | None = None
         if not withhold_token:
-            check_destination(url, base, token_origin)
+            check_destination(url, places, _ELSEWHERE)
             current = await self._usable(token)
             if current is not token:
                 refreshed = current

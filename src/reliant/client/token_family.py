@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -84,7 +84,7 @@ class _Need:
 
     family: TokenFamily
     wanted: Wanted
-    before: str | None
+    before: str | None = field(repr=False)
     serves: bool
     lasts: bool
 
@@ -159,19 +159,20 @@ class Refresher:
                         family.record.id, exc.code)  # fmt: skip
             return access_of(token)
         if record.generation > family.record.generation:
-            family.record = record
+            family.record = record  # to look at; who writes reads again before
         return access_of(wanted.among(record) or {})
 
     def _state(
         self, family: TokenFamily, token: Mapping[str, Any], refused: str | None
     ) -> Freshness:
         now, record = self._clock(), family.record
-        if token["access_token"] == refused:
+        state = freshness(token, now, _spread(record))
+        has = record.token.refresh_token is not None or record.vault is not None
+        if token["access_token"] == refused and has:
             # An API that takes no token at all must not cost a refresh a call.
             age = now - (obtained_at(token) or 0)
             return "expired" if age >= PAUSE_SECONDS else "fresh"
-        state = freshness(token, now, _spread(record))
-        can = record.token.refresh_token is not None and self._pauses.get(family.name, 0) <= now
+        can = has and self._pauses.get(family.name, 0) <= now
         return "fresh" if state == "due" and not can else state
 
     async def _refresh(self, need: _Need) -> SessionRecord:
@@ -189,7 +190,7 @@ class Refresher:
         family, wanted, client = need.family, need.wanted, self._client()
         await _reread(family)
         record = family.record
-        if need.is_met(self._clock()):
+        if need.is_met(self._clock()) or record.vault is not None:
             return record
         refresh_token = record.token.refresh_token
         if refresh_token is None:

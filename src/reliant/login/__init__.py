@@ -8,9 +8,10 @@ from reliant.login.session import Session, User
 from reliant.login.vault import Vault
 from reliant.storage.memory import MemoryStore
 from reliant.storage.redis import RedisStore
-from reliant.storage.store import Store
+from reliant.storage.store import Claim, Store
 
 __all__ = [
+    "Claim",
     "Login",
     "LoginRequired",
     "MemoryStore",

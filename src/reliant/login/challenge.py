@@ -14,11 +14,10 @@ from reliant.protocol.step_up import build_challenge
 from reliant.starlette.error_page import wants_html
 from reliant.starlette.requests import header_of
 
-__all__ = ["CLOSE_CODE", "asking", "challenge_response", "kind_of"]
-
-CLOSE_CODE = 4401  # of a WebSocket: 4000 to 4999 are the application's (RFC 6455 section 7.4.2)
+__all__ = ["NOBODY", "asking", "challenge_response", "kind_of"]
 
 _HEADERS = {"cache-control": "no-store"}
+NOBODY = "Nobody is logged in here. Log in first."
 Kind = Literal["page", "htmx", "program"]
 
 

@@ -10,7 +10,7 @@ from reliant.client.token_family import Wanted
 from reliant.errors import ConfigurationError
 from reliant.login.challenge import asking
 from reliant.login.session import Session
-from reliant.protocol.api_call import check_destination
+from reliant.protocol.api_call import check_destination, is_at
 from reliant.protocol.step_up import step_up_challenge
 
 __all__ = ["SessionAuth"]
@@ -28,22 +28,23 @@ class SessionAuth(httpx2.Auth):
     def __init__(self, session: Session, wanted: Wanted, base: str | None) -> None:
         self._session = session
         self._wanted = wanted
-        self._base = base
+        self._places = [place for place in (base, wanted.resource) if place]
 
     async def async_auth_flow(
         self, request: httpx2.Request
     ) -> AsyncGenerator[httpx2.Request, httpx2.Response]:
         """Send a request with the token, and once more if need be."""
-        if self._base is None and self._wanted.resource is None:
+        if not self._places:
             raise ConfigurationError(
                 description='Missing "api_base_url" value: set it in register(), or pass resource= '
                 "to auth.http(), so that the token goes to that API and nowhere else.",
                 code="configuration.api_base_url",
             )
-        check_destination(str(request.url), self._base, self._wanted.resource)
+        check_destination(str(request.url), self._places, _ELSEWHERE)
         token = await self._session.access_token(self._wanted)
         response = yield _with(request, token["access_token"])
-        if response.status_code != 401:
+        # Where a redirect led elsewhere, the token did not go along, and nobody there has a say.
+        if response.status_code != 401 or not is_at(str(response.url), self._places):
             return
         needed = step_up_challenge(401, response.headers.get("www-authenticate"))
         if needed is not None:
@@ -64,6 +65,12 @@ class SessionAuth(httpx2.Auth):
             description="auth.http(request) is for httpx2.AsyncClient.",
             code="configuration.async_client",
         )
+
+
+_ELSEWHERE = (
+    "If it belongs there, pass resource= to auth.http(), or send the token of "
+    "auth.session(request).token() yourself."
+)
 
 
 def _with(request: httpx2.Request, access_token: str) -> httpx2.Request:

@@ -17,6 +17,7 @@ from starlette.responses import HTMLResponse
 
 from reliant.login.session_cookies import cleared, read_value, written
 from reliant.starlette.requests import header_of
+from reliant.storage.replay import ReplayGuard
 from reliant.storage.safe import Safe
 from reliant.storage.sealed import Sealer
 
@@ -76,6 +77,7 @@ class KeptPosts:
         self._sealer = Sealer(secrets, f"reliant kept post {name}")
         self._seconds = seconds
         self._clock = clock
+        self._sent = ReplayGuard(clock=clock)
 
     async def keep(self, post: KeptPost, mark: str, present: Iterable[str]) -> list[str] | None:
         """Keep a form; return the Set-Cookie values, or None where it is too large.
@@ -88,7 +90,7 @@ class KeptPosts:
             await self._safe.put(value, text, self._seconds)
         else:
             ends = int(self._clock()) + self._seconds
-            value = f"post~{self._sealer.seal_text(f'{ends} {text}')}"
+            value = f"post~~{self._sealer.seal_text(f'{ends} {text}')}"
             if len(value) > MAX_IN_COOKIES:
                 return None
         return written(self._name, value, self._seconds, present)
@@ -99,8 +101,10 @@ class KeptPosts:
         if self._safe is not None:
             text = await self._safe.take(value)
         else:
-            ends, _, text = (self._sealer.open_text(value.partition("~")[2]) or "0").partition(" ")
-            text = text if int(ends) > self._clock() else None
+            sealed = value.rpartition("~")[2]
+            ends, _, text = (self._sealer.open_text(sealed) or "0").partition(" ")
+            is_due = int(ends) > self._clock() and await self._sent.first_use(sealed, int(ends))
+            text = text if is_due else None
         return None if text is None else KeptPost.loads(text)
 
     def cleared(self, present: Iterable[str]) -> list[str]:

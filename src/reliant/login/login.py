@@ -6,7 +6,9 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from math import inf
 from typing import Any
+from urllib.parse import urlsplit
 
 from starlette.datastructures import Secret
 from starlette.middleware import Middleware
@@ -15,8 +17,8 @@ from starlette.routing import Mount
 
 from reliant.client.token_family import Wanted
 from reliant.client.uninterrupted import finished
-from reliant.errors import ConfigurationError, LoginRequired
-from reliant.login.challenge import asking
+from reliant.errors import ConfigurationError, LoginRequired, StoreError, printable
+from reliant.login.challenge import NOBODY, asking
 from reliant.login.http import SessionAuth
 from reliant.login.kept_post import KeptPosts
 from reliant.login.middleware import LoginMiddleware
@@ -29,14 +31,14 @@ from reliant.login.vault import Vault
 from reliant.protocol.authorization import scopes_of
 from reliant.protocol.claims import UserInfo
 from reliant.protocol.transaction import LOGIN_LIFETIME
-from reliant.protocol.values import is_local_path, is_secure_url
+from reliant.protocol.values import is_local_path, is_secure_url, origin_of
 from reliant.providers.logout import LOGOUTS, LogoutAt
 from reliant.starlette.oauth import OAuth, read_secrets
 from reliant.starlette.transactions import CookieStore
 from reliant.storage.cookie_sessions import CookieSessions, IndexedCookieSessions
 from reliant.storage.replay import ReplayGuard
 from reliant.storage.safe import Safe
-from reliant.storage.sessions import RemoteSessions, Sessions, StoredSessions
+from reliant.storage.sessions import Sessions, StoredSessions
 from reliant.storage.store import Store
 
 __all__ = ["Login"]
@@ -84,6 +86,8 @@ class Login:
         logout_at: LogoutAt | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        if not isinstance(client, str):
+            raise _error("client", 'The client is its name: Login(oauth, "op", ...).')
         secrets = read_secrets(secret_key)
         if min(map(len, secrets)) < SHORTEST_SECRET:
             log.warning("a secret_key of Login is short, and can be guessed from a cookie; make "
@@ -108,7 +112,7 @@ class Login:
             LoginSettings(
                 name=client,
                 lifetime=lifetime,
-                base_url=base_url,
+                base_url=base_url and _origin(base_url),
                 after_login=after_login,
                 after_logout=after_logout,
                 allow_get_logout=allow_get_logout,
@@ -117,7 +121,7 @@ class Login:
                 userinfo=userinfo,
             ),
             sessions,
-            KeptPosts(f"{cookie_name(client)}!post", secrets, posts, LOGIN_LIFETIME, clock),
+            KeptPosts(cookie_name(client, "post"), secrets, posts, LOGIN_LIFETIME, clock),
             CookieStore(secrets, LOGIN_LIFETIME, shared, clock),
             self._vault,
             clock,
@@ -145,6 +149,7 @@ class Login:
         """A lifespan for the app: checks the set-up, and closes the connections at the end."""
         _ = self._reception.client
         try:
+            await self._look_at_the_store()
             async with self._oauth:
                 try:
                     yield
@@ -153,6 +158,14 @@ class Login:
         finally:
             if self._store is not None:
                 await self._store.aclose()
+
+    async def _look_at_the_store(self) -> None:
+        if self._store is not None:
+            try:
+                await self._store.time()
+            except StoreError as exc:
+                log.warning("the store of the login sessions does not answer: %s",
+                            printable(str(exc.__cause__ or exc), 200))  # fmt: skip
 
     # -- what endpoints ask ------------------------------------------------------------------
 
@@ -172,7 +185,9 @@ class Login:
         login, RFC 9470); ``preserve_post``: keep a posted form through a login, and send it after.
         """
         if any(not isinstance(scope, str) for scope in scopes):
-            raise TypeError("Write @auth.required(), with parentheses.")
+            raise TypeError(
+                'Write @auth.required(), with parentheses; scopes are texts: @auth.required("x").'
+            )
         values = " ".join(scopes_of(acr_values)) or None
         return Required(self._reception, scopes, values, max_age, preserve_post)
 
@@ -189,7 +204,7 @@ class Login:
         visit.personal = True
         with asking(self._reception.settings.name):
             if visit.session is None:
-                raise LoginRequired(description="Nobody is logged in here. Log in first.")
+                raise LoginRequired(description=NOBODY)
         return visit.session
 
     def http(
@@ -225,14 +240,7 @@ class Login:
         Raises ``ConfigurationError`` for sessions in cookies without ``revocations``,
         ``StoreError``.
         """
-        sessions = self._reception.sessions
-        if not isinstance(sessions, RemoteSessions):
-            raise ConfigurationError(
-                description="Sessions that live in cookies alone can't be ended from afar: use "
-                "Login(store=...), or give it revocations=.",
-                code="configuration.revocations",
-            )
-        await sessions.end(iss, sub=sub)
+        await self._reception.end_from_afar(iss, sub=sub)
 
 
 def _check(
@@ -247,14 +255,28 @@ def _check(
     if store is not None and revocations is not None:
         raise _error("revocations", "revocations= is for sessions in cookies; those in a store end "
                      "there.")  # fmt: skip
-    if not 0 < idle <= lifetime:
+    for place in (store, revocations):
+        if place is not None and (isinstance(place, type) or not hasattr(place, "getdel")):
+            raise _error("store", "A store is an object: MemoryStore(), or for an address "
+                         "RedisStore.from_url(\"redis://…\").")  # fmt: skip
+    if not 0 < idle <= lifetime < inf:
         raise _error("lifetime", "idle and lifetime are seconds, and idle the smaller one.")
-    if base_url is not None and not is_secure_url(base_url):
-        raise _error("base_url", "base_url is the https origin of the site: https://app.example.")
+    if base_url is not None and not (
+        is_secure_url(base_url) and urlsplit(base_url)[2:] in (("", "", ""), ("/", "", ""))
+    ):
+        raise _error("base_url", "base_url is the https origin of the site, without a path: "
+                     "https://app.example.")  # fmt: skip
     if not all(map(is_local_path, paths)):
         raise _error("path", "after_login and after_logout are paths of this site.")
     if logout_at is not None and logout_at not in LOGOUTS:
         raise _error("logout_at", f"logout_at is one of {', '.join(LOGOUTS)}.")
+
+
+def _origin(url: str) -> str:
+    """An origin as browsers write it."""
+    scheme, host, port = origin_of(url) or ("", "", 0)
+    host = f"[{host}]" if ":" in host else host
+    return f"{scheme}://{host}" if port in (80, 443) else f"{scheme}://{host}:{port}"
 
 
 def _error(rule: str, description: str) -> ConfigurationError:

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from starlette.authentication import AuthCredentials, UnauthenticatedUser
 from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from reliant.errors import LoginRequired, OAuthError, StoreError
-from reliant.login.challenge import CLOSE_CODE
+from reliant.errors import LoginRequired, OAuthError
+from reliant.login.reception import Reception, note
 from reliant.login.visit import Visit
-
-if TYPE_CHECKING:
-    from reliant.login.reception import Reception
 
 __all__ = ["LoginMiddleware"]
 
-TRY_AGAIN_LATER = 1013  # the close code of a WebSocket (its registry at IANA)
+# What a WebSocket is closed with, by what the status would be. 4000 to 4999 are the application's
+# (RFC 6455 section 7.4.2); 1011 is an internal error, 1013 "try again later".
+CLOSE_CODES = {401: 4401, 403: 4403, 503: 1013}
+INTERNAL_ERROR = 1011
 
 
 class LoginMiddleware:
@@ -38,12 +37,12 @@ class LoginMiddleware:
             await self.app(scope, receive, send)
             return
         visit = self._reception.new_visit(HTTPConnection(scope))
-        answer = _Answer(visit, send, self._add_headers)
+        answer = _Answer(scope, visit, send, self._add_headers)
         try:
             await self._reception.recognise(visit)
             if "user" not in scope:  # another login of the same app may have found somebody
                 scope["user"], scope["auth"] = UnauthenticatedUser(), AuthCredentials()
-            visit.show()
+            visit.show(scope)
             await self.app(scope, receive, answer)
         except Exception as exc:
             error = _only(exc)
@@ -53,7 +52,7 @@ class LoginMiddleware:
                 await answer.go_on()
                 raise
             if scope["type"] == "websocket":
-                await _close(visit, error, send)
+                await _close(scope, visit, error, send)
             else:
                 response = await self._reception.answer(visit, error)
                 await response(scope, receive, answer.instead())
@@ -61,7 +60,8 @@ class LoginMiddleware:
             await answer.go_on()
 
     def _add_headers(self, visit: Visit, message: Message) -> None:
-        headers = MutableHeaders(raw=message.setdefault("headers", []))
+        message["headers"] = list(message.get("headers", ()))
+        headers = MutableHeaders(raw=message["headers"])
         cookies = self._reception.cookies_due(visit)
         for cookie in cookies:
             headers.append("set-cookie", cookie)
@@ -78,20 +78,26 @@ class LoginMiddleware:
 class _Answer:
     """The answer to a request on its way out, with its headers added.
 
-    One with status 500 waits until the app is done: it may be that of an application mounted in the
-    app, which does not know our errors, and then raises the error all the same.
+    One with status 500 of an application that is mounted in the app waits until that is done: it
+    may not know our errors, and then raises the error all the same.
     """
 
     def __init__(
-        self, visit: Visit, send: Send, add_headers: Callable[[Visit, Message], None]
+        self,
+        scope: Scope,
+        visit: Visit,
+        send: Send,
+        add_headers: Callable[[Visit, Message], None],
     ) -> None:
+        self._scope, self._app = scope, scope.get("app")
         self._visit = visit
         self._send = send
         self._add_headers = add_headers
         self._waiting: list[Message] = []
 
     async def __call__(self, message: Message) -> None:
-        if message["type"] == "http.response.start" and message["status"] == 500:
+        is_mounted = self._scope.get("app") is not self._app
+        if is_mounted and message["type"] == "http.response.start" and message["status"] == 500:
             self._waiting.append(message)
         elif self._waiting:
             self._waiting.append(message)
@@ -125,11 +131,13 @@ def _only(exc: BaseException) -> BaseException:
     return exc
 
 
-async def _close(visit: Visit, error: OAuthError, send: Send) -> None:
+async def _close(scope: Scope, visit: Visit, error: OAuthError, send: Send) -> None:
     """End a WebSocket; before its handshake is done the browser would see no code at all."""
-    if not isinstance(error, LoginRequired | StoreError):
-        raise error
     if not visit.answered:
-        await send({"type": "websocket.accept"})
-    code = CLOSE_CODE if isinstance(error, LoginRequired) else TRY_AGAIN_LATER
+        # Browsers end a handshake that takes none of the protocols they offer.
+        protocol = next(iter(scope.get("subprotocols") or ()), None)
+        await send({"type": "websocket.accept", "subprotocol": protocol, "headers": []})
+    if not isinstance(error, LoginRequired):
+        note(error)
+    code = CLOSE_CODES.get(error.status_hint, INTERNAL_ERROR)
     await send({"type": "websocket.close", "code": code, "reason": error.code})

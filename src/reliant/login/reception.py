@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from posixpath import normpath
 from typing import Any
+from urllib.parse import unquote
 
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import RedirectResponse, Response
@@ -22,13 +24,14 @@ from reliant.errors import (
 from reliant.login.challenge import challenge_response, kind_of
 from reliant.login.kept_post import KeptPost, KeptPosts
 from reliant.login.session import Session, User
-from reliant.login.session_cookies import cleared, cookie_name, read_value, written
+from reliant.login.session_cookies import cleared, cookie_name, faded, read_value, written
 from reliant.login.vault import Vault
 from reliant.login.visit import Visit
 from reliant.protocol.authorization import scopes_of
 from reliant.protocol.claims import UserInfo
+from reliant.protocol.step_up import check_authentication
 from reliant.protocol.token_endpoint import Token
-from reliant.protocol.values import append_query
+from reliant.protocol.values import append_query, is_secure_url, origin_of
 from reliant.providers.logout import LogoutAt, provider_logout_url
 from reliant.starlette.browser_flow import BrowserFlow
 from reliant.starlette.client import StarletteClient
@@ -41,12 +44,13 @@ from reliant.storage.calls import call
 from reliant.storage.session_record import SessionRecord
 from reliant.storage.sessions import RemoteSessions, Sessions
 
-__all__ = ["LoginSettings", "Reception"]
+__all__ = ["LoginSettings", "Reception", "note"]
 
 log: logging.Logger = logging.getLogger("reliant")
 
 MAX_LANDINGS = 4
 OUR_PAGES = ("/login", "/callback", "/logout", "/logged-out", "/initiate-login")
+JUST_NOW = 30.0  # seconds; who comes again so soon for the same page goes round in a circle
 COOKIE_KEPT = 24 * 3600  # seconds a cookie outlives its session, to tell whose that was
 
 
@@ -89,6 +93,7 @@ class Reception:
         self._refresher = Refresher(lambda: self.client, clock)
         self._cookie = cookie_name(settings.name)
         self._key = f"reliant.login.{settings.name}"
+        self._warned = False
 
     @property
     def client(self) -> StarletteClient:
@@ -143,6 +148,11 @@ class Reception:
         family = await self.sessions.find(visit.value, lambda: not visit.answered)
         if family is None:
             return
+        if family.record.vault is not None and self._vault is not None:
+            family.record = await self._vault.refreshed(family.record)
+            if family.record.expires_at <= self.clock():
+                await family.end()
+                return
         session = Session(family, self._refresher, self._vault)
         user = await self._user(session.claims)
         if user is None:  # the application does not know them any more
@@ -160,7 +170,13 @@ class Reception:
 
     def redirect_uri(self, request: Request) -> str:
         """The address of the callback, as it must be registered at the provider."""
-        return self.address(request, "callback")
+        uri = self.address(request, "callback")
+        if not is_secure_url(uri) and not self._warned:
+            self._warned = True
+            log.warning("the redirect_uri is %s, and over http browsers keep no session cookie: "
+                        "let the server trust the forwarded headers of its proxy, or set "
+                        "Login(base_url=...)", printable(uri, 200))  # fmt: skip
+        return uri
 
     def address(self, request: Request, name: str) -> str:
         """The whole address of a route."""
@@ -226,11 +242,19 @@ class Reception:
         try:
             value = await self.sessions.create(record)
         except StoreError as exc:
-            raise StoreError(
-                description="A login could not be kept, for the store does not answer.",
-                code="login.not_stored",
-            ) from exc
-        visit.cookies += self._cookies(visit, value, record)
+            raise _not_stored() from exc
+        visit.cookies += self._cookies(visit, value, record, begins=True)
+
+    async def begins(self) -> float:
+        """When a login begins that a callback brings, for ``begin_session``.
+
+        Asked before all else, so that a store that is away uses up no login. Raises ``StoreError``
+        with ``login.not_stored``.
+        """
+        try:
+            return await self.sessions.time()
+        except StoreError as exc:
+            raise _not_stored() from exc
 
     def last_session(self, visit: Visit) -> str | None:
         """What stands for the session that this browser has, or had; None where it had none."""
@@ -239,12 +263,11 @@ class Reception:
     async def end_session(self, visit: Visit) -> SessionRecord | None:
         """End the session of a request, here and in the browser; return what lay there last."""
         session = visit.session
+        last = None
         if session is not None and visit.value is not None:
-            # A refresh may have come in between, or a job that moved the tokens to the vault.
-            await session.family.reread()
-            await self.sessions.delete(visit.value, session.record)
+            last = await self.sessions.delete(visit.value, session.record)
         visit.session, visit.over = None, True
-        return None if session is None else session.record
+        return last
 
     async def provider_logout(self, event: LogoutEvent) -> None:
         """End what the provider says is over, then tell the app's own hook."""
@@ -252,19 +275,25 @@ class Reception:
         own = visit.session
         if own is not None and event.channel == "front" and _is_about(event, own):
             await self.end_session(visit)
-        if event.sid is not None or event.sub is not None:
-            if isinstance(self.sessions, RemoteSessions):
-                proven = event.channel == "back"
-                await self.sessions.end(event.iss, sid=event.sid, sub=event.sub, proven=proven)
-            elif not visit.over:
-                raise ConfigurationError(
-                    description="Sessions that live in cookies alone can't be ended from afar: "
-                    "use Login(store=...), or give it revocations=.",
-                    code="configuration.revocations",
-                )
+        is_named = event.sid is not None or event.sub is not None
+        if is_named and (isinstance(self.sessions, RemoteSessions) or not visit.over):
+            proven = event.channel == "back"
+            await self.end_from_afar(event.iss, sid=event.sid, sub=event.sub, proven=proven)
         hook = self.client.settings.on_logout
         if hook is not None:
             await call(hook, event)
+
+    async def end_from_afar(
+        self, iss: str, *, sid: str | None = None, sub: str | None = None, proven: bool = True
+    ) -> None:
+        """End sessions as ``RemoteSessions.end`` does; ``ConfigurationError`` where none can be."""
+        if not isinstance(self.sessions, RemoteSessions):
+            raise ConfigurationError(
+                description="Sessions that live in cookies alone can't be ended from afar: use "
+                "Login(store=...), or give it revocations=.",
+                code="configuration.revocations",
+            )
+        await self.sessions.end(iss, sid=sid, sub=sub, proven=proven)
 
     async def logout_at_provider(
         self, request: Request, last: SessionRecord | None
@@ -299,18 +328,22 @@ class Reception:
 
     def cookies_due(self, visit: Visit) -> list[str]:
         """Set-Cookie values for the answer to a request."""
-        session = visit.session
-        if visit.over or (session is not None and session.family.over):
-            return [*cleared(self._cookie, cookies_of(visit.connection)), *visit.cookies]
-        if session is not None and visit.value is not None:
-            value = _renewed(session)
-            if value is not None:
-                return [*self._cookies(visit, value, session.record), *visit.cookies]
-        return visit.cookies
+        session, present = visit.session, cookies_of(visit.connection)
+        if visit.over:
+            return [*cleared(self._cookie, present), *visit.cookies]
+        if session is None or visit.value is None:
+            return visit.cookies
+        if session.family.over:
+            return [*faded(self._cookie, visit.value, present), *visit.cookies]
+        value = _renewed(session)
+        renewed = self._cookies(visit, value, session.record, begins=False) if value else []
+        return [*renewed, *visit.cookies]
 
-    def _cookies(self, visit: Visit, value: str, record: SessionRecord) -> list[str]:
+    def _cookies(
+        self, visit: Visit, value: str, record: SessionRecord, *, begins: bool
+    ) -> list[str]:
         max_age = int(record.expires_at - self.clock()) + COOKIE_KEPT
-        return written(self._cookie, value, max_age, cookies_of(visit.connection))
+        return written(self._cookie, value, max_age, cookies_of(visit.connection), begins=begins)
 
     def is_asked(self, error: LoginRequired) -> bool:
         """Tell whether it is this login that is needed, and not another one of the app."""
@@ -323,9 +356,7 @@ class Reception:
                 return await self._challenge(visit, error)
         except OAuthError as exc:
             error = exc
-        if error.client_name is None:  # a login or logout has logged its failure itself
-            log.warning("request failed: code=%s error=%s: %s", error.code, error.error,
-                        printable(error.description, 500))  # fmt: skip
+        note(error)
         return error_response(visit.connection, error, self._try_again(visit, error))
 
     def _try_again(self, visit: Visit, error: OAuthError) -> str:
@@ -361,13 +392,37 @@ class Reception:
             return_to = visit.path
         else:
             return_to = f"{visit.base}/resume" if await self._keep_post(visit) else visit.page
-        # Of our own routes, only the one that sends a form is a place to come back to.
-        if (return_to or "").partition("?")[0] in [f"{visit.base}{path}" for path in OUR_PAGES]:
-            return_to = None
+        return_to = self.landing(visit, return_to)
+        self._check_circle(visit, return_to, error)
         login = self.login_path(
             visit, return_to=return_to, acr_values=error.acr_values, max_age=error.max_age
         )
         return challenge_response(connection, error, login)
+
+    def landing(self, visit: Visit, path: str | None) -> str | None:
+        """The path if a login may lead there: of our own routes to the one that sends a form."""
+        plain = normpath(unquote((path or "").partition("?")[0].partition("#")[0]))
+        return None if plain in [f"{visit.base}{page}" for page in OUR_PAGES] else path
+
+    def _check_circle(self, visit: Visit, return_to: str | None, error: LoginRequired) -> None:
+        """Refuse to begin a login that has just been made for this very page, and did not help."""
+        record = None if visit.session is None else visit.session.record
+        if record is None or [path for _, path in record.landings[:1]] != [return_to]:
+            return
+        now = self.clock()
+        if abs(now - record.created_at) > JUST_NOW:
+            return
+        try:
+            check_authentication(record.claims, error.acr_values, error.max_age, now)
+        except LoginRequired:
+            return  # this one can help
+        raise OAuthError(
+            "access_denied",
+            "You have just logged in for this page, and it asks for a login again. Another one "
+            f"would not help: what it needs is more than a login gives (code: {error.code}).",
+            code="login.circle",
+            status_hint=403,
+        ) from error
 
     async def _keep_post(self, visit: Visit) -> bool:
         """Keep a form that a page of this site posted in a session that was ours."""
@@ -389,6 +444,20 @@ def _renewed(session: Session) -> str | None:
         return None
 
 
+def _not_stored() -> StoreError:
+    return StoreError(
+        description="A login could not be kept, for the store does not answer.",
+        code="login.not_stored",
+    )
+
+
+def note(error: OAuthError) -> None:
+    """Let the log have an error that a request ended in."""
+    if error.client_name is None:  # a login or logout has logged its failure itself
+        log.warning("request failed: code=%s error=%s: %s", error.code, error.error,
+                    printable(error.description, 500))  # fmt: skip
+
+
 def _scopes_asked(client: StarletteClient) -> list[str]:
     settings = client.settings
     return scopes_of(settings.authorize_params.get("scope", settings.scope))
@@ -398,6 +467,8 @@ def _is_about(event: LogoutEvent, own: Session) -> bool:
     """Tell whether a front-channel logout means the session of the browser that brings it."""
     if event.sid is not None:
         return event.sid == own.sid
-    # The provider's page loads it in a frame. A link can lead here from anywhere, and logs no one
-    # out: that is what /logout wants a POST for.
-    return header_of(event.request, "sec-fetch-dest") != "document"
+    # A link or a frame can lead here from anywhere, and logs no one out: that is what /logout wants
+    # a POST for. It does in a frame of the provider's page.
+    page = header_of(event.request, "referer") or ""
+    in_frame = header_of(event.request, "sec-fetch-dest") == "iframe"
+    return in_frame and origin_of(page) is not None and origin_of(page) == origin_of(event.iss)

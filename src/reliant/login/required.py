@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection
 
 from reliant.errors import LoginRequired, OAuthError
-from reliant.login.challenge import asking
+from reliant.login.challenge import NOBODY, asking
 from reliant.login.kept_post import form_to_keep, was_read
 from reliant.login.session import Session
 from reliant.login.visit import Visit
@@ -44,6 +44,7 @@ class Required:
     def __call__(self, endpoint: Endpoint) -> Endpoint:
         """Decorate an endpoint that has a parameter ``request`` or ``websocket``."""
         _check_parameters(endpoint)
+        is_async = any(map(inspect.iscoroutinefunction, (endpoint, type(endpoint).__call__)))
 
         @wraps(endpoint)
         async def guarded(*args: Any, **kwargs: Any) -> Any:
@@ -51,7 +52,7 @@ class Required:
             connection = next(value for value in values if isinstance(value, HTTPConnection))
             await self.user(connection)
             try:
-                if inspect.iscoroutinefunction(endpoint):
+                if is_async:
                     return await endpoint(*args, **kwargs)
                 return await run_in_threadpool(endpoint, *args, **kwargs)
             except LoginRequired:
@@ -85,13 +86,16 @@ class Required:
                 code="session.scope",
                 status_hint=403,
             )
-        visit.show()  # where an app has several logins, the one that was asked
+        visit.show(connection.scope)  # where an app has several logins, the one that was asked
         return visit.user
 
     def _judged(self, visit: Visit) -> Session:
         session = visit.session
         if session is None:
-            raise LoginRequired(description="Nobody is logged in here. Log in first.")
+            # With all that it must be, so that one login does.
+            raise LoginRequired(
+                description=NOBODY, acr_values=self.acr_values, max_age=self.max_age
+            )
         # The ID Token's claims alone: nobody vouches for an acr in a UserInfo answer.
         claims, now = session.record.claims, self.reception.clock()
         check_authentication(claims, self.acr_values, self.max_age, now)

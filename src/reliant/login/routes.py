@@ -14,7 +14,8 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from reliant.errors import FragmentAnswer, LoginRequired, OAuthError, StateError
+from reliant.errors import ConfigurationError, FragmentAnswer, LoginRequired, OAuthError, StateError
+from reliant.login.challenge import NOBODY
 from reliant.login.kept_post import resume_page
 from reliant.login.visit import Visit
 from reliant.protocol.values import is_local_path, s256
@@ -44,11 +45,10 @@ def login_routes(login: Reception, guard: ReplayGuard | None) -> list[BaseRoute]
 
     ``guard``: remembers logout tokens for all workers.
     """
-    logout_methods = ["GET", "POST"] if login.settings.allow_get_logout else ["POST"]
     routes: list[tuple[str, list[str], Handler]] = [
         ("/login", ["GET"], _login),
         ("/callback", ["GET", "POST"], _callback),
-        ("/logout", logout_methods, _logout),
+        ("/logout", ["GET", "POST"], _logout),
         ("/logged-out", ["GET"], _logged_out),
         ("/resume", ["GET"], _resume),
     ]
@@ -59,9 +59,8 @@ def login_routes(login: Reception, guard: ReplayGuard | None) -> list[BaseRoute]
             login.redirect_uri,
             login.provider_logout,
             guard,
-            lambda client, request, uri, return_to, hint: login.flow.begin_login(
-                request, uri, return_to, None, hint
-            ),
+            lambda _, request, __, return_to, hint: _begin(login, request, return_to, hint),
+            lambda request: login.visit(request).origin,
         ),
     ]
 
@@ -72,6 +71,13 @@ def _answered(login: Reception, handler: Handler) -> Callable[[Request], Awaitab
     async def endpoint(request: Request) -> Response:
         visit = login.visit(request)
         try:
+            if request.scope.get("root_path", "") != visit.base:
+                raise ConfigurationError(
+                    description="The routes of Login are elsewhere than they were told: write "
+                    'auth.routes("/auth") among the routes of the application itself, where '
+                    '"/auth" is the whole path.',
+                    code="configuration.routes",
+                )
             return await handler(login, visit, request)
         except FragmentAnswer:
             return fragment_page()
@@ -101,7 +107,7 @@ async def _begin(
     params: Mapping[str, Any],
     data: Any = None,
 ) -> Response:
-    uri = login.redirect_uri(request)
+    uri, return_to = login.redirect_uri(request), login.landing(login.visit(request), return_to)
     return await login.flow.begin_login(request, uri, return_to, data, params)
 
 
@@ -112,9 +118,7 @@ async def _callback(login: Reception, visit: Visit, request: Request) -> Respons
     seen = dict(visit.session.record.landings) if visit.session is not None else {}
     if _digest(state) in seen:
         return RedirectResponse(seen[_digest(state)], 303, headers=_NO_STORE)
-    # Before all else: by this a logout is told from one before, and a store that is away uses up no
-    # login.
-    flow, begun = login.flow, await login.sessions.time()
+    flow, begun = login.flow, await login.begins()
     try:
         parameters, transaction = await flow.take_login(request)
     except StateError as exc:
@@ -123,8 +127,8 @@ async def _callback(login: Reception, visit: Visit, request: Request) -> Respons
         if not late or exc.data is not None:
             raise
         # The first answer, with the session in it, never reached the browser; or the provider's
-        # page was open over lunch. The provider knows the person by now, so one more round is all
-        # it takes; and only one.
+        # page was open for more than ten minutes. The provider knows the person by now, so one more
+        # round is all it takes; and only one.
         return await _begin(login, request, exc.return_to, exc.asked, data="again")
     visit.return_to = transaction.return_to
     token = await flow.complete_login(parameters, transaction)
@@ -134,6 +138,15 @@ async def _callback(login: Reception, visit: Visit, request: Request) -> Respons
 
 
 async def _logout(login: Reception, visit: Visit, request: Request) -> Response:
+    links = login.settings.allow_get_logout
+    if request.method != "POST" and not (links and request.method == "GET"):
+        raise OAuthError(
+            "invalid_request",
+            'A logout is posted: <form method="post" action="/auth/logout">. For links set '
+            "Login(allow_get_logout=True), which allows those of other sites too.",
+            code="logout.method",
+            status_hint=405,
+        )
     if request.method == "POST" and not visit.is_from_here:
         raise OAuthError(
             "invalid_request",
@@ -173,7 +186,7 @@ async def _logged_out(login: Reception, visit: Visit, request: Request) -> Respo
 async def _resume(login: Reception, visit: Visit, request: Request) -> Response:
     session, on = visit.session, RedirectResponse(login.settings.after_login, 303, _NO_STORE)
     if session is None:
-        raise LoginRequired(description="Nobody is logged in here. Log in first.")
+        raise LoginRequired(description=NOBODY)
     if request.method != "GET":
         return on
     cookies = cookies_of(request)

@@ -11,7 +11,7 @@ from reliant.errors import LoginRequired
 from reliant.login.challenge import asking
 from reliant.protocol.claims import UserInfo
 from reliant.protocol.token_endpoint import Token
-from reliant.storage.session_record import SessionRecord
+from reliant.storage.session_record import SessionRecord, without_refresh_token
 from reliant.storage.sessions import TokenFamily
 
 if TYPE_CHECKING:
@@ -122,8 +122,7 @@ class Session:
 
         Without the refresh token: two who use it end the login.
         """
-        token = self.record.token
-        return Token({name: token[name] for name in token if name != "refresh_token"})
+        return without_refresh_token(self.record.token)
 
     async def token(
         self,
@@ -146,7 +145,10 @@ class Session:
         """The token ``wanted``; ``refused``: one that an API did not take."""
         with asking(self.client_name):
             if self.record.vault is None or self._vault is None:
-                return await self._refresher.token(self._family, wanted, refused)
+                token = await self._refresher.token(self._family, wanted, refused)
+                # Meanwhile another request may have moved the refresh token to the vault.
+                if self.record.vault is None or self._vault is None:
+                    return token
             try:
                 return await self._vault.access_token(self.record.vault, wanted, refused)
             except LoginRequired as exc:

@@ -7,54 +7,68 @@ from urllib.parse import quote
 
 from reliant.starlette.cookies import clear_cookie, host_cookie
 
-__all__ = ["cleared", "cookie_name", "read_value", "written"]
+__all__ = ["cleared", "cookie_name", "faded", "read_value", "written"]
 
 CHUNK = 3800  # octets of a cookie's value: browsers drop cookies of more than 4096 in all
 
 
-def cookie_name(client: str) -> str:
-    """The name of the session cookie of a registered client."""
-    return f"__Host-login.{quote(client, safe='')}"
+def cookie_name(client: str, kind: str = "login") -> str:
+    """The name of a cookie of a registered client; ``kind``: that of its session, or another."""
+    return f"__Host-{kind}.{quote(client, safe='')}"
 
 
 def read_value(cookies: Mapping[str, str], name: str) -> str | None:
     """The value that the cookies of a request hold, or None."""
-    head, first = cookies.get(name), cookies.get(f"{name}!1", "")
+    head = cookies.get(name)
     if not head:
         return None
+    own = f"{name}!{head}"
+    first = cookies.get(f"{own}.1", "")
     if first[:1] not in set("12345678"):
         return head
     # Behind the number of cookies, so that what was left over from a larger record is not read.
-    parts = [first[1:], *(cookies.get(f"{name}!{n}", "") for n in range(2, int(first[0]) + 1))]
-    return f"{head}~{''.join(parts)}"
+    parts = [first[1:], *(cookies.get(f"{own}.{n}", "") for n in range(2, int(first[0]) + 1))]
+    return f"{head}~{cookies.get(own, '')}~{''.join(parts)}"
 
 
-def written(name: str, value: str, max_age: int, present: Iterable[str]) -> list[str]:
-    """Set-Cookie values for a value: a head, and behind ``~`` a body in cookies of its own.
+def written(
+    name: str, value: str, max_age: int, present: Iterable[str], *, begins: bool = True
+) -> list[str]:
+    """Set-Cookie values for a value: a head, or, parted by ``~``, a head, a stamp and a body.
 
-    A part that is empty stays in the browser as it is. ``max_age``: seconds; ``present``: the
-    cookies the browser sent, of which those that a smaller body leaves over go.
+    Stamp and body lie in cookies with the head in their names, and of these two an empty one stays
+    in the browser as it is. ``max_age``: seconds; ``present``: the cookies the browser sent, of
+    which those go that have no part in the value any more; ``begins``: whether the head is written
+    too. It is by a login alone, so that an answer which is late can't put back the one before.
     """
-    head, tilde, body = value.partition("~")
-    size = CHUNK - 1
+    head, _, rest = value.partition("~")
+    stamp, _, body = rest.partition("~")
+    size, own = CHUNK - 1, f"{name}!{head}"
     chunks = [body[at : at + size] for at in range(0, len(body), size)]
     if chunks:
         chunks[0] = f"{len(chunks)}{chunks[0]}"
-    named = {f"{name}!{number}": chunk for number, chunk in enumerate(chunks, 1)}
-    if head:
+    named = {f"{own}.{number}": chunk for number, chunk in enumerate(chunks, 1)}
+    if stamp:
+        named[own] = stamp
+    if begins:
         named[name] = head
-    surplus = [other for other in _chunks(name, present) if other not in named]
+    kept = () if body else _parts(own, present)
+    surplus = [it for it in _parts(f"{name}!", present) if it not in {*named, *kept, own}]
     return [
-        *(host_cookie(other, text, max_age, cross_site=False) for other, text in named.items()),
-        *(clear_cookie(other) for other in surplus if body or not tilde),
+        *(host_cookie(it, text, max_age, cross_site=False) for it, text in named.items()),
+        *map(clear_cookie, surplus),
     ]
 
 
 def cleared(name: str, present: Iterable[str]) -> list[str]:
     """Set-Cookie values that take a session back from a browser."""
-    names = list(present)
-    return [clear_cookie(other) for other in (*_chunks(name, names), name) if other in names]
+    return [clear_cookie(it) for it in present if it == name or it.startswith(f"{name}!")]
 
 
-def _chunks(name: str, present: Iterable[str]) -> list[str]:
-    return [it for it in present if it.startswith(f"{name}!") and it[len(name) + 1 :].isdigit()]
+def faded(name: str, value: str, present: Iterable[str]) -> list[str]:
+    """Set-Cookie values that take one session's stamp and body back, and leave a newer login's."""
+    return [clear_cookie(it) for it in _parts(f"{name}!{value.partition('~')[0]}", present)]
+
+
+def _parts(prefix: str, present: Iterable[str]) -> list[str]:
+    return [it for it in present if it.startswith(prefix)]

@@ -51,7 +51,15 @@ class Vault:
         session = tokens
         if session.record.vault is None:
             await locked(session.family, lambda hold: self._move(session, hold), _not_yet)
+        elif await self._family(session.record.vault) is None:
+            await session.family.end()
+            raise _gone()
         return str(session.record.vault)
+
+    async def refreshed(self, record: SessionRecord) -> SessionRecord:
+        """A session's record, with token and claims as the vault has them by now."""
+        family = None if record.vault is None else await self._family(record.vault)
+        return record if family is None else record.with_vaulted(family.record)
 
     async def token(
         self,
@@ -72,22 +80,22 @@ class Vault:
         """The token ``wanted``; ``refused``: one that an API did not take."""
         family = await self._family(handle, renew=KEPT)
         if family is None:
-            raise LoginRequired(
-                description="There are no tokens under this handle any more: the provider or the "
-                "application has ended them. The person must log in again.",
-                code="session.ended",
-            )
+            raise _gone()
         return await self._refresher.token(family, wanted, refused)
 
     async def delete(self, handle: str) -> None:
-        """Forget the tokens of a handle, and revoke them where the provider can (RFC 7009)."""
+        """Revoke the tokens of a handle, where the provider can (RFC 7009), and forget them.
+
+        A session that shares them ends when it needs one. Raises ``ProviderError`` or
+        ``TokenError`` where they were not revoked; then they are still here, to try it again.
+        """
         family = await self._family(handle)
         if family is None:
             return
-        await self._safe.delete(handle)
         metadata = await self._client().load_server_metadata()
         if metadata.endpoint("revocation_endpoint") is not None:
             await self._client().revoke_token(family.record.token)
+        await self._safe.delete(handle)
 
     async def _family(self, handle: str, renew: float | None = None) -> StoredFamily | None:
         found = await self._safe.get(handle, renew=renew)
@@ -125,6 +133,15 @@ class Vault:
                 code="session.busy",
                 status_hint=503,
             )
+
+
+def _gone() -> LoginRequired:
+    return LoginRequired(
+        description="There are no tokens under this handle any more: the provider or the "
+        "application has ended them, and the person must log in again. Or the process that put "
+        "them there has another secret_key, client, or prefix of the store.",
+        code="session.ended",
+    )
 
 
 async def _not_yet() -> bool:

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from starlette.authentication import AuthCredentials
 from starlette.requests import HTTPConnection
+from starlette.types import Scope
 
 from reliant.login.session import Session
 from reliant.protocol.authorization import scopes_of
@@ -45,19 +46,18 @@ class Visit:
     personal: bool = False
     return_to: str | None = None
 
-    def show(self) -> None:
+    def show(self, scope: Scope) -> None:
         """Let the app find the person as ``request.user`` and ``request.auth``."""
         if self.session is not None:
             granted = scopes_of(self.session.record.token.scope)
-            self.connection.scope["user"] = self.user
-            self.connection.scope["auth"] = AuthCredentials(["authenticated", *granted])
+            scope["user"] = self.user
+            scope["auth"] = AuthCredentials(["authenticated", *granted])
 
     @cached_property
     def origin(self) -> str | None:
         """The origin of this site, as the app set it or else as the request tells."""
         if self.base_url is not None:
-            parts = urlsplit(self.base_url)
-            return f"{parts.scheme}://{parts.netloc}"
+            return self.base_url
         origin = origin_of_request(self.connection)
         return origin and re.sub("^ws", "http", origin)
 

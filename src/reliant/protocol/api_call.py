@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urljoin
 
@@ -11,7 +11,7 @@ from reliant.protocol.messages import integer, text
 from reliant.protocol.token_endpoint import fits_header
 from reliant.protocol.values import is_secure_url, origin_of
 
-__all__ = ["check_destination", "needs_refresh", "resolve_url"]
+__all__ = ["check_destination", "is_at", "needs_refresh", "resolve_url"]
 
 REFRESH_EARLY = 10  # seconds before its end at which a token counts as expired
 
@@ -34,11 +34,11 @@ def resolve_url(url: str, base: str | None) -> str:
     return url
 
 
-def check_destination(url: str, base: str | None, token_origin: str | None) -> None:
+def check_destination(url: str, places: Sequence[str], advice: str) -> None:
     """Judge whether the access token may travel to ``url``.
 
-    ``base``: ``api_base_url``, whose origin it may see; ``token_origin``: another one that the app
-    named. Raises ``ConfigurationError`` with ``http.insecure``, ``OAuthError`` with
+    ``places``: URLs whose origins may see it, any where there are none; ``advice``: what to do
+    where it may not. Raises ``ConfigurationError`` with ``http.insecure``, ``OAuthError`` with
     ``request.foreign_origin``.
     """
     if not is_secure_url(url):
@@ -46,15 +46,17 @@ def check_destination(url: str, base: str | None, token_origin: str | None) -> N
             description="An access token travels over https only, or to this machine.",
             code="http.insecure",
         )
-    places = [place for place in (base, token_origin) if place]
-    if places and origin_of(url) not in map(origin_of, places):
+    if places and not is_at(url, places):
         raise OAuthError(
             "foreign_origin",
-            "The URL is on another origin than api_base_url, so the access token stays here. "
-            "If it belongs there, pass token_origin= with that origin; if the request needs "
-            "no token, pass withhold_token=True.",
+            f"The URL is on another origin than the API, so the access token stays here. {advice}",
             code="request.foreign_origin",
         )
+
+
+def is_at(url: str, places: Sequence[str]) -> bool:
+    """Tell whether a URL has the origin of one of these."""
+    return origin_of(url) in map(origin_of, places)
 
 
 def needs_refresh(token: Mapping[str, Any] | None, now: int) -> str | None:

@@ -131,8 +131,8 @@ def check_claims(token: Jws, expected: Expected, now: int) -> None:
 
     ``now``: Unix time in seconds. Raises ``IDTokenError`` with the code of the rule that failed:
     ``id_token.events``, ``.alg``, ``.iss_mismatch``, ``.sub_missing``, ``.sub_mismatch``,
-    ``.aud_missing``, ``.aud_mismatch``, ``.azp_missing``, ``.azp_mismatch``, ``.exp_missing``,
-    ``.expired``, ``.iat_missing``, ``.iat_future``, ``.nbf``, ``.nonce_missing``,
+    ``.sid``, ``.aud_missing``, ``.aud_mismatch``, ``.azp_missing``, ``.azp_mismatch``,
+    ``.exp_missing``, ``.expired``, ``.iat_missing``, ``.iat_future``, ``.nbf``, ``.nonce_missing``,
     ``.nonce_mismatch``, ``.acr``, ``.auth_time_missing``, ``.auth_time``, ``.at_hash``,
     ``.s_hash``, ``.c_hash``, ``.c_hash_missing``.
     """
@@ -155,6 +155,11 @@ def check_claims(token: Jws, expected: Expected, now: int) -> None:
         raise _error("sub_missing", 'The ID Token has no usable "sub".')
     if expected.sub is not None and not same(sub, expected.sub):
         raise _error("sub_mismatch", 'The "sub" of the ID Token is another person\'s.')
+
+    # Front-Channel and Back-Channel Logout 1.0: a sid is a string; logouts find the session by it.
+    sid = claims.get("sid")
+    if sid is not None and not (isinstance(sid, str) and len(sid) <= 255):
+        raise _error("sid", 'The ID Token has no usable "sid".')
 
     # 3. The audience contains this client; 4. and 5. several are trusted only with azp, which
     # is this client wherever it stands.

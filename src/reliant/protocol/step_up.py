@@ -14,6 +14,7 @@ __all__ = ["build_challenge", "challenges", "check_authentication", "step_up_cha
 ERROR = "insufficient_user_authentication"
 MAX_HEADER = 8192
 MAX_VALUES = 1024  # characters of acr_values
+MAX_AGE = 10**9 - 1  # seconds
 LEEWAY = 60  # seconds, as everywhere: else max_age=0 could never be met
 
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # RFC 9110 section 5.6.2
@@ -57,10 +58,11 @@ def step_up_challenge(status: int, header: str | None) -> LoginRequired | None:
         if scheme in ("bearer", "dpop") and params.get("error") == ERROR:
             acr_values = params.get("acr_values")
             max_age = integer(params.get("max_age"))
-            return _insufficient(
-                acr_values[:MAX_VALUES] if acr_values else None,
-                max_age if max_age is not None and max_age >= 0 else None,
-            )
+            if max_age is not None and not 0 <= max_age <= MAX_AGE:
+                max_age = None
+            if not acr_values and max_age is None:
+                max_age = 0  # it does not say what it wants: a login of now, at least
+            return _insufficient(acr_values[:MAX_VALUES] if acr_values else None, max_age)
     return None
 
 

@@ -254,8 +254,8 @@ def read_secrets(secret_key: Any) -> list[str | bytes]:
         for secret in (secret_key if several else [secret_key])
     ]
     if not secrets or not all(isinstance(secret, str | bytes) and secret for secret in secrets):
-        raise _error("secret_key", "secret_key must be text, or a list of texts, newest first; "
-                     "make one with secrets.token_urlsafe().")  # fmt: skip
+        raise _error("secret_key", "secret_key is text that is not empty, or a list of such, "
+                     "newest first; make one with secrets.token_urlsafe().")  # fmt: skip
     return secrets
 
 

@@ -13,6 +13,7 @@ __all__ = [
     "callback_parameters",
     "cookies_of",
     "header_of",
+    "host_of",
     "origin_of_request",
     "query_parameters",
 ]

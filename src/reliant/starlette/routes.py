@@ -61,6 +61,7 @@ def client_routes(
     on_logout: Callable[[LogoutEvent], Awaitable[None]] | None = None,
     guard: ReplayGuard | None = None,
     begin: Begin | None = None,
+    origin: Callable[[Request], str | None] = origin_of_request,
 ) -> list[Route]:
     """The routes of one client, for a ``Mount`` of the app.
 
@@ -68,7 +69,7 @@ def client_routes(
     ``/initiate-login`` begins: a URL, or a function of the request that returns one; without it
     that route is left out; ``on_logout``: told in place of the client's own hook; ``guard``:
     remembers logout tokens in place of the client's own; ``begin``: begins those logins in place of
-    ``authorize_redirect``.
+    ``authorize_redirect``; ``origin``: the site's own.
     """
     routes: dict[str, tuple[list[str], Any]] = {
         "/jwks.json": (["GET"], _jwks),
@@ -78,7 +79,10 @@ def client_routes(
         "/check-session": (["GET"], _check_session),
     }
     if redirect_uri is not None:
-        routes["/initiate-login"] = (["GET", "POST"], _initiator(redirect_uri, begin or _begin))
+        routes["/initiate-login"] = (
+            ["GET", "POST"],
+            _initiator(redirect_uri, begin or _begin, origin),
+        )
     return [
         Route(path, _guarded(find, path, handler), methods=methods)
         for path, (methods, handler) in routes.items()
@@ -139,9 +143,10 @@ def _backchannel(on_logout: Any, guard: ReplayGuard | None) -> Any:
         event = LogoutEvent(client.name, "back", logout.iss, logout.sub, logout.sid, request)
         replays = guard or client.replay_guard
         try:
-            first = await replays.first_use(key, logout.expires_at)
+            first = await replays.hold(key)
             if first:
                 await _tell(on_logout or client.settings.on_logout, event)
+                await replays.use(key, logout.expires_at)
         except Exception as exc:  # the hook, or the cache
             with suppress(Exception):
                 await replays.forget(key)  # so that the provider may try again
@@ -195,7 +200,7 @@ async def _begin(
     return response
 
 
-def _initiator(redirect_uri: Any, begin: Begin) -> Any:
+def _initiator(redirect_uri: Any, begin: Begin, origin: Callable[[Request], str | None]) -> Any:
     async def initiate_login(client: StarletteClient, request: Request) -> Response:
         """Begin a login that another site asks for (OIDC Core section 4)."""
         parameters = await callback_parameters(request)
@@ -206,7 +211,7 @@ def _initiator(redirect_uri: Any, begin: Begin) -> Any:
         hint = parameters.get("login_hint")
         if hint is not None and len(hint) > 1024:
             raise _error("login_hint", 'The "login_hint" is too long.')
-        return_to = _target(request, parameters.get(_TARGET))
+        return_to = _target(origin(request), parameters.get(_TARGET))
         if request.method == "POST":
             # A session cookie stays behind when another site posts, and a session begun now would
             # take the place of the person's own. It comes along with a GET.
@@ -220,11 +225,10 @@ def _initiator(redirect_uri: Any, begin: Begin) -> Any:
     return initiate_login
 
 
-def _target(request: Request, target: str | None) -> str | None:
+def _target(origin: str | None, target: str | None) -> str | None:
     """The path in ``target_link_uri``, which must be of this site (OIDC Core section 4)."""
     if target is None:
         return None
-    origin = origin_of_request(request)
     path = target.removeprefix(origin) if origin and target.startswith(origin + "/") else target
     if not is_local_path(path) or not _URI_PATH.fullmatch(path):
         raise _error("target_link_uri", 'The "target_link_uri" is not of this site.')

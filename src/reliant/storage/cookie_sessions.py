@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
-from reliant.errors import ConfigurationError
+from reliant.errors import ConfigurationError, StoreError
 from reliant.storage.ended import Ended
 from reliant.storage.memory import MemoryStore
 from reliant.storage.safe import Found, Safe
@@ -21,8 +22,9 @@ MAX_BODY = 8 * 3799  # octets: eight cookies, and in the first of them a digit
 
 
 class CookieSessions:
-    """Sessions whose value is the encrypted record, behind a small stamp of when it was last used.
+    """Sessions whose value is the encrypted record, and a small stamp of when it was last used.
 
+    Before both stands the session's id, by which the browser tells one login's from another's.
     They can't be ended from afar, and a refresh is shared by the coroutines of one process only.
     ``secrets``: the application's secret keys, newest first; ``client``: the registered client;
     ``idle``: seconds without a request after which a session ends; ``store``: for what a process
@@ -50,34 +52,42 @@ class CookieSessions:
 
     async def create(self, record: SessionRecord) -> str:
         record = replace(record, secret=self.safe.new_secret())
-        return f"{self.stamp(record)}~{self.seal(record)}"
+        return f"{record.id}~{self.stamp(record)}~{self.seal(record)}"
 
     async def find(self, value: str, writable: Callable[[], bool]) -> CookieFamily | None:
-        stamp, _, body = value.partition("~")
-        record = self._open(body)
-        if record is None:
+        record = self._open(value)
+        seen = None if record is None else self._seen(value, record)
+        if record is None or seen is None:
             return None
-        now, seen = self.clock(), self._seen(stamp, record)
+        now = self.clock()
         if record.expires_at <= now or seen + self.idle <= now:
             return None
-        if await self.ended.reach(list(self.groups_of(record)), record.created_at):
+        if await self.was_ended(record):
             return None
-        return CookieFamily(self, value, record, seen, writable)
+        return CookieFamily(self, record, seen, writable)
 
-    async def delete(self, value: str, record: SessionRecord) -> None:
-        # An answer that is late brings the cookie back: not to this process at least.
-        await self.ended.mark(("id", record.id), record.expires_at - self.clock())
+    async def delete(self, value: str, record: SessionRecord) -> SessionRecord:
+        # A copy of the cookie opens no more: to this process at least.
+        await self.ended.mark(("id", record.id), record.latest_end - self.clock())
+        with suppress(StoreError):  # the session is over
+            newest = await self.safe.get(record.secret)
+            record = (newest and SessionRecord.loads(newest.text)) or record
+        return record
+
+    async def was_ended(self, record: SessionRecord) -> bool:
+        """Tell whether a session was ended before its time."""
+        return await self.ended.reach(list(self.groups_of(record)), record.created_at)
 
     def groups_of(self, record: SessionRecord) -> Iterable[tuple[str, ...]]:
         """The groups by which a session can have been ended."""
         yield "id", record.id
 
     def mark_of(self, value: str) -> str | None:
-        record = self._open(value.partition("~")[2])
+        record = self._open(value)
         return None if record is None else record.id
 
     def trace_of(self, value: str) -> str:
-        record = self._open(value.partition("~")[2])
+        record = self._open(value)
         if record is None:
             return ""
         return self.safe.proof("person", record.claims["iss"], record.claims["sub"])
@@ -86,11 +96,13 @@ class CookieSessions:
         return self.safe.proves(trace, "person", iss, sub)
 
     def stamp(self, record: SessionRecord) -> str:
-        """The head of a session's value, which tells when it was last used."""
+        """The part of a session's value that tells when it was last used."""
         return self._stamps.seal({"id": record.id, "seen": self.clock()})
 
     def seal(self, record: SessionRecord) -> str:
-        """The body of a session's value; raises ``ConfigurationError`` for one too large."""
+        """The record as a part of a session's value; raises ``ConfigurationError`` for one too
+        large.
+        """
         sealed = self._records.seal_text(record.dumps())
         if len(sealed) > MAX_BODY:
             raise ConfigurationError(
@@ -100,17 +112,15 @@ class CookieSessions:
             )
         return sealed
 
-    def _open(self, sealed: str) -> SessionRecord | None:
+    def _open(self, value: str) -> SessionRecord | None:
+        sealed = value.rpartition("~")[2]
         text = self._records.open_text(sealed)
-        return None if text is None else SessionRecord.loads(text)
+        record = None if text is None else SessionRecord.loads(text)
+        return record if record is not None and value.startswith(f"{record.id}~") else None
 
-    def _seen(self, stamp: str, record: SessionRecord) -> float:
-        found = self._stamps.open(stamp) if stamp else None
-        # The stamp of another login of this browser, which a late answer brought: the record itself
-        # tells when it began.
-        if found is None or found["id"] != record.id:
-            return record.created_at
-        return float(found["seen"])
+    def _seen(self, value: str, record: SessionRecord) -> float | None:
+        found = self._stamps.open(value.split("~")[1])
+        return float(found["seen"]) if found is not None and found["id"] == record.id else None
 
 
 class IndexedCookieSessions(CookieSessions):
@@ -169,7 +179,6 @@ class CookieFamily:
     def __init__(
         self,
         sessions: CookieSessions,
-        value: str,
         record: SessionRecord,
         seen: float,
         writable: Callable[[], bool],
@@ -180,7 +189,6 @@ class CookieFamily:
         self._found: Found | None = None
         self._generation = record.generation
         self._sessions = sessions
-        self._value = value
         self._seen = seen
         self._writable = writable
 
@@ -197,7 +205,7 @@ class CookieFamily:
                 code="session.answer_begun",
             )
         sessions = self._sessions
-        if await sessions.ended.reach([("id", self.record.id)], self.record.created_at):
+        if await sessions.was_ended(self.record):
             return False
         self._found = await sessions.safe.get(self.record.secret)
         newest = None if self._found is None else SessionRecord.loads(self._found.text)
@@ -206,8 +214,11 @@ class CookieFamily:
         return True
 
     async def write(self, record: SessionRecord, fence: int) -> bool:
+        if await self._sessions.was_ended(record):
+            return False
         safe, secret, text = self._sessions.safe, self.record.secret, record.dumps()
-        seconds = record.expires_at - self._sessions.clock()
+        # Not its expires_at, which a refresh may have moved into the past.
+        seconds = max(1.0, record.latest_end - self._sessions.clock())
         if self._found is None:
             found = await safe.add(secret, text, seconds)
         else:
@@ -219,12 +230,12 @@ class CookieFamily:
 
     async def end(self) -> None:
         self.over = True
-        await self._sessions.delete(self._value, self.record)
+        await self._sessions.delete("", self.record)
 
     def renewed(self) -> str | None:
         sessions, record = self._sessions, self.record
         # Apart from the record, so that an answer which is late never brings back old tokens.
         is_old = sessions.clock() >= self._seen + sessions.idle / 20
-        head = sessions.stamp(record) if is_old else ""
+        stamp = sessions.stamp(record) if is_old else ""
         body = sessions.seal(record) if record.generation != self._generation else ""
-        return f"{head}~{body}" if head or body else None
+        return f"{record.id}~{stamp}~{body}" if stamp or body else None

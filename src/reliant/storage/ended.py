@@ -18,7 +18,7 @@ class Ended:
     async def mark(self, who: Sequence[str], seconds: float) -> None:
         """End what a group holds so far; remember that for ``seconds``."""
         now = await self._safe.store.time()
-        await self._safe.store.set(self._names(who)[0], repr(now), seconds)
+        await self._safe.store.advance(self._names(who)[0], now, seconds)
 
     async def reach(self, groups: Sequence[Sequence[str]], begun: float) -> bool:
         """Tell whether one of ``groups`` was ended since ``begun``, a time of the store's clock."""

@@ -8,11 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from reliant.storage.room import make_room
 from reliant.storage.store import Claim, Store
 
 __all__ = ["MemoryStore"]
 
 FENCE_KEPT = 24 * 3600  # seconds; far more than a holder of a lock can be late
+MAX_MEMBERS = 100_000  # of a collection; the oldest give way
 SWEPT = 4  # expired entries dropped at each write: more than one, so that they can't pile up
 
 T = TypeVar("T")
@@ -49,6 +51,11 @@ class MemoryStore(Store):
             self._texts.set(key, value, seconds)
         return self._texts.get(key) == value
 
+    async def advance(self, key: str, number: float, seconds: float) -> None:
+        there = self._texts.get(key)
+        if there is None or float(there) < number:
+            self._texts.set(key, repr(number), seconds)
+
     async def getdel(self, key: str) -> str | None:
         return self._texts.pop(key)
 
@@ -56,10 +63,11 @@ class MemoryStore(Store):
         self._texts.pop(key)
 
     async def collect(self, key: str, member: str, seconds: float) -> None:
-        now = self._clock()
-        found = {one: end for one, end in (self._collections.get(key) or {}).items() if end > now}
+        now, found = self._clock(), self._collections.get(key) or {}
+        make_room(found, MAX_MEMBERS, lambda end: end <= now)
+        found.pop(member, None)  # or it would stay where it was
         found[member] = now + seconds
-        self._collections.set(key, found, max(found.values()) - now)
+        self._collections.set(key, found, max(seconds, self._collections.left(key)))
 
     async def members(self, key: str) -> list[str]:
         now = self._clock()
@@ -133,6 +141,11 @@ class _Expiring(Generic[T]):
         entry = self._entries.get(key)
         return entry.value if entry is not None and entry.end > self._clock() else None
 
+    def left(self, key: str) -> float:
+        """Seconds until the end of an entry."""
+        entry = self._entries.get(key)
+        return 0 if entry is None else entry.end - self._clock()
+
     def set(self, key: str, value: T, seconds: float) -> None:
         end = self._clock() + seconds
         entry = self._entries.get(key)
@@ -142,6 +155,9 @@ class _Expiring(Generic[T]):
         else:  # it waits where it is: a read that renews must not lengthen the queue
             entry.value, entry.end = value, end
         self._sweep()
+        if len(self._queue) > 2 * len(self._entries) + SWEPT:  # of what was taken meanwhile
+            self._queue = [(one.queued, key) for key, one in self._entries.items()]
+            heapq.heapify(self._queue)
 
     def pop(self, key: str) -> T | None:
         value = self.get(key)

@@ -30,6 +30,12 @@ redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2], 'NX')
 return redis.call('GET', KEYS[1]) == ARGV[1] and 1 or 0
 """
 _NOW = "local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000)\n"
+_ADVANCE = """
+local there = tonumber(redis.call('GET', KEYS[1]) or '')
+if not there or there < tonumber(ARGV[1]) then
+  redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+end
+"""
 _COLLECT = (
     _NOW
     + """
@@ -62,7 +68,8 @@ return redis.call('PEXPIRE', KEYS[1], ARGV[2])
 _RELEASE = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return end
 redis.call('DEL', KEYS[1])
-redis.call('HSET', KEYS[2], 'done', redis.call('HGET', KEYS[2], 'given'))
+redis.call('HSET', KEYS[2], 'done', redis.call('HGET', KEYS[2], 'given') or 0)
+redis.call('EXPIRE', KEYS[2], ARGV[2])
 """
 _REPLACE = """
 local there = redis.call('GET', KEYS[1])
@@ -102,7 +109,7 @@ class RedisStore(Store):
         """A store in one Redis: ``redis://``, ``rediss://`` for TLS, or ``unix://``.
 
         ``options``: of ``redis.asyncio.Redis.from_url``. Raises ``ConfigurationError``
-        (``configuration.redis``) where the redis package is missing or the URL is none.
+        (``configuration.redis``) where the redis package is missing, the URL is none, or an option.
         """
         try:
             from redis.asyncio import Redis
@@ -123,7 +130,13 @@ class RedisStore(Store):
         }
         store = cls(lambda: Redis.from_url(url, **given), prefix=prefix)
         try:
-            Redis.from_url(url, **given)  # connects at its first command only
+            pool: Any = Redis.from_url(url, **given).connection_pool
+            pool.make_connection()  # which connects at its first command
+        except TypeError as exc:
+            raise ConfigurationError(
+                description=f"An option of RedisStore.from_url is none that redis knows: {exc}.",
+                code="configuration.redis",
+            ) from exc
         except ValueError:
             raise ConfigurationError(
                 description="The address of the Redis server is not usable: it is like "
@@ -153,6 +166,9 @@ class RedisStore(Store):
     async def add(self, key: str, value: str, seconds: float) -> bool:
         return bool(await self._script(_ADD, [self._name(key)], value, _ms(seconds)))
 
+    async def advance(self, key: str, number: float, seconds: float) -> None:
+        await self._script(_ADVANCE, [self._name(key)], repr(number), _ms(seconds))
+
     async def getdel(self, key: str) -> str | None:
         return _text(await self._run(lambda redis: redis.getdel(self._name(key))))
 
@@ -180,7 +196,7 @@ class RedisStore(Store):
         return bool(await self._script(_PROLONG, self._lock(key), owner, _ms(seconds)))
 
     async def release(self, key: str, owner: str) -> None:
-        await self._script(_RELEASE, self._lock(key), owner)
+        await self._script(_RELEASE, self._lock(key), owner, FENCE_KEPT)
 
     async def replace(self, key: str, old: str, new: str, seconds: float, fence: int) -> bool:
         keys = [self._name(key), self._lock(key)[1]]
@@ -238,8 +254,9 @@ class RedisStore(Store):
             # AttributeError: a Cluster's client that learns the slots anew closes connections
             # that are in use.
             except (RedisError, OSError, AttributeError) as exc:
-                if not _passes(exc) or time.monotonic() + pause > until:
-                    here.is_away = True
+                passes = _passes(exc)
+                if not passes or time.monotonic() + pause > until:
+                    here.is_away = passes  # one that refuses a command is there
                     raise _error(exc) from exc
             else:
                 here.is_away = False
@@ -288,7 +305,7 @@ def _passes(exc: Exception) -> bool:
     """Tell whether trying again may help: the server starts, stops, fails over, or is slow."""
     from redis import exceptions
 
-    if isinstance(exc, exceptions.AuthenticationError | exceptions.MaxConnectionsError):
+    if isinstance(exc, exceptions.AuthenticationError):
         return False
     return isinstance(
         exc,
@@ -309,7 +326,9 @@ def _error(exc: Exception | None) -> StoreError:
 
     if isinstance(exc, exceptions.MovedError):
         cause = "It is one of a Cluster: pass RedisStore a function that makes a RedisCluster."
-    elif isinstance(exc, exceptions.AuthenticationError | exceptions.NoPermissionError):
+    elif isinstance(exc, exceptions.NoPermissionError):
+        cause = "The server does not let this user do what a store needs: look at its ACL."
+    elif isinstance(exc, exceptions.AuthenticationError):
         cause = "The server refuses the user or password: check the address of the store."
     elif isinstance(exc, exceptions.ResponseError):
         cause = f"The server refused a command ({type(exc).__name__}): look into its log."

@@ -15,6 +15,7 @@ from reliant.storage.room import make_room
 __all__ = ["ReplayGuard"]
 
 MAX_KEPT = 100_000
+HELD = 15.0  # seconds that a use may take; one that was cut off may be tried again after them
 
 
 class ReplayGuard:
@@ -37,7 +38,22 @@ class ReplayGuard:
             return False
         make_room(self._used, MAX_KEPT, lambda end: end <= now)
         self._used[key] = until
-        return self._cache is None or await self._add(_name(key), max(1, int(until - now)))
+        try:
+            return self._cache is None or await self._add(_name(key), max(1, int(until - now)))
+        except BaseException:
+            self._used.pop(key, None)
+            raise
+
+    async def hold(self, key: str) -> bool:
+        """Tell whether ``key`` is new, and keep others off it until it is used, or for a while."""
+        return await self.first_use(key, self._clock() + HELD)
+
+    async def use(self, key: str, until: float) -> None:
+        """Remember ``key``, which is held, ``until`` then (Unix time)."""
+        self._used[key] = until
+        if self._cache is not None:
+            seconds = max(1, int(until - self._clock()))
+            await call(self._cache.set, _name(key), "1", seconds)
 
     async def _add(self, name: str, seconds: int) -> bool:
         if hasattr(self._cache, "add"):  # atomic, so that of two workers only one is first

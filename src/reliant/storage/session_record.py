@@ -12,7 +12,7 @@ from reliant.protocol.lifetimes import session_end
 from reliant.protocol.token_endpoint import Token
 from reliant.protocol.values import random_token
 
-__all__ = ["SessionRecord", "access_of"]
+__all__ = ["SessionRecord", "access_of", "without_refresh_token"]
 
 _FORMAT = 1
 MAX_OTHERS = 16  # access tokens for other audiences; the oldest give way
@@ -83,8 +83,16 @@ class SessionRecord:
 
     def in_vault(self, handle: str) -> Self:
         """The same login without its refresh token, which is in the vault now."""
-        rest = Token({name: self.token[name] for name in self.token if name != "refresh_token"})
-        return replace(self, token=rest, vault=handle, generation=self.generation + 1)
+        return replace(
+            self,
+            token=without_refresh_token(self.token),
+            vault=handle,
+            generation=self.generation + 1,
+        )
+
+    def with_vaulted(self, vaulted: SessionRecord) -> Self:
+        """The same login with what refreshes in the vault have brought."""
+        return replace(self, token=without_refresh_token(vaulted.token))
 
     def dumps(self) -> str:
         """The record as JSON."""
@@ -102,6 +110,11 @@ class SessionRecord:
         members["token"] = Token(members["token"])
         members["landings"] = tuple(map(tuple, members.get("landings", ())))
         return cls(**members)
+
+
+def without_refresh_token(token: Token) -> Token:
+    """A token that nobody can refresh."""
+    return Token({name: token[name] for name in token if name != "refresh_token"})
 
 
 _MEMBERS = {member.name for member in fields(SessionRecord)}

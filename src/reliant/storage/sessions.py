@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Protocol, runtime_checkable
 
-from reliant.errors import LoginRequired
+from reliant.errors import LoginRequired, StoreError
 from reliant.storage.ended import Ended
 from reliant.storage.safe import Found, Safe
 from reliant.storage.session_record import SessionRecord
@@ -27,6 +28,7 @@ __all__ = [
     "groups_to_end",
 ]
 
+CLOCKS_APART = 60.0  # seconds that the clocks of two workers may differ
 IN_FLIGHT = 600.0  # seconds from a callback's begin to its session, at the most
 
 
@@ -91,8 +93,11 @@ class Sessions(Protocol):
         """
         ...
 
-    async def delete(self, value: str, record: SessionRecord) -> None:
-        """End one session; cookies alone can but be taken back from the browser."""
+    async def delete(self, value: str, record: SessionRecord) -> SessionRecord:
+        """End one session; return what lay there last, ``record`` being what was seen of it.
+
+        Cookies alone can but be taken back from the browser.
+        """
         ...
 
     def mark_of(self, value: str) -> str | None:
@@ -153,10 +158,12 @@ class StoredSessions:
 
     async def create(self, record: SessionRecord) -> str:
         secret, groups = self.safe.new_secret(), list(groups_of(record))
-        seconds = record.expires_at - self._clock()
+        now = self._clock()
+        # A refresh may move its end, and clocks differ.
+        listed = record.latest_end - now + CLOCKS_APART
         for who in groups:
-            await self.store.collect(self.safe.names(*who)[0], self.safe.key(secret), seconds)
-        await self.safe.put(secret, record.dumps(), min(self.idle, seconds))
+            await self.store.collect(self.safe.names(*who)[0], self.safe.key(secret), listed)
+        await self.safe.put(secret, record.dumps(), min(self.idle, record.expires_at - now))
         # A logout on its way meanwhile may have looked for it before it was there.
         if await self._ended.reach(groups, record.created_at):
             await self.safe.delete(secret)
@@ -177,12 +184,14 @@ class StoredSessions:
             self.safe, secret, record, found, self.idle, lambda: self.delete(value, record)
         )
 
-    async def delete(self, value: str, record: SessionRecord) -> None:
+    async def delete(self, value: str, record: SessionRecord) -> SessionRecord:
         secret = _parts(value)[0]
-        await self.safe.delete(secret)
-        for who in groups_of(record):
-            for name in self.safe.names(*who):
-                await self.store.discard(name, [self.safe.key(secret)])
+        last = await self.safe.take(secret)
+        with suppress(StoreError):  # the session is over; its entries in the groups run out
+            for who in groups_of(record):
+                for name in self.safe.names(*who):
+                    await self.store.discard(name, [self.safe.key(secret)])
+        return (last and SessionRecord.loads(last)) or record
 
     async def end(
         self, iss: str, *, sid: str | None = None, sub: str | None = None, proven: bool = True
@@ -254,7 +263,7 @@ class StoredFamily:
         record: SessionRecord,
         found: Found,
         seconds: float,
-        delete: Callable[[], Awaitable[None]],
+        delete: Callable[[], Awaitable[object]],
     ) -> None:
         self.record: SessionRecord = record
         self.over: bool = False

@@ -24,10 +24,10 @@ class Store(Protocol):
     """Keeps texts for all workers that share it; ``MemoryStore`` and ``RedisStore`` are stores.
 
     What is promised: every call takes effect whole or not at all, and once it has returned every
-    worker sees it. Keys are at most 200 visible ASCII characters without braces; ``seconds`` is the
-    time to live. A call may be repeated because its answer got lost, which does no harm but that
-    ``getdel`` may have taken the text. Each raises ``StoreError`` where the store can't be reached,
-    and never answers "nothing there" instead.
+    worker sees it. Keys are at most 200 visible ASCII characters without braces; ``seconds``, more
+    than 0, is the time to live. A call may be repeated because its answer got lost, which does no
+    harm but that ``getdel`` may have taken the text. Each raises ``StoreError`` where the store
+    can't be reached, and never answers "nothing there" instead.
     """
 
     async def get(self, key: str, *, renew: float | None = None) -> str | None:
@@ -44,6 +44,10 @@ class Store(Protocol):
 
     async def add(self, key: str, value: str, seconds: float) -> bool:
         """Put a text at ``key`` unless another is there; tell whether it is there now."""
+        ...
+
+    async def advance(self, key: str, number: float, seconds: float) -> None:
+        """Put a number at ``key``, as ``repr`` writes it, unless one as large is there."""
         ...
 
     async def getdel(self, key: str) -> str | None:
@@ -67,7 +71,10 @@ class Store(Protocol):
         ...
 
     async def acquire(self, key: str, owner: str, seconds: float) -> Claim | None:
-        """Lock ``key`` for ``owner``, a text of its own; None while another holds it."""
+        """Lock ``key`` for ``owner``, a text of its own; None while another holds it.
+
+        Who has it already gets a claim that can write, and the lock for ``seconds`` more.
+        """
         ...
 
     async def prolong(self, key: str, owner: str, seconds: float) -> bool:
@@ -79,7 +86,10 @@ class Store(Protocol):
         ...
 
     async def replace(self, key: str, old: str, new: str, seconds: float, fence: int) -> bool:
-        """Put ``new`` at ``key`` if ``old`` is there and the lock's last fence is ``fence``."""
+        """Put ``new`` at ``key`` if ``old`` is there and the lock's last fence is ``fence``.
+
+        Tells whether ``new`` is there now. A holder that has written is not interrupted any more.
+        """
         ...
 
     async def time(self) -> float:
