@@ -1,4 +1,4 @@
-"""The Python blocks of README.md and docs/*.md are run, page by page, against a FakeProvider.
+"""The Python blocks of the READMEs and docs/*.md are run, page by page, against a FakeProvider.
 
 Blocks of one page share their names, as if read from top to bottom, and may await. What a page
 hides (`<!-- invisible-code-block: python -->`) sets up and checks what it shows. None is left out.
@@ -25,8 +25,9 @@ from reliant.starlette import OAuth, StarletteClient
 from reliant.testing import FakeProvider
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-TEXTS = [*PAGES, *ROOT.glob("[A-Z]*.md"), *sorted((ROOT / "examples").rglob("README.md"))]
+READMES = [ROOT / "README.md", *sorted((ROOT / "examples").rglob("README.md"))]
+PAGES = [*READMES, *sorted((ROOT / "docs").glob("*.md"))]
+TEXTS = [*PAGES, *ROOT.glob("[A-Z]*.md")]
 
 
 def _compile(example: Example) -> None:
@@ -76,7 +77,7 @@ def use(client: StarletteClient, provider: FakeProvider) -> None:
         setattr(client, name, getattr(other, name))
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 async def test_the_code_of_a_page_runs(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names: dict[str, Any] = {
         "FakeProvider": FakeProvider,
