@@ -7,9 +7,9 @@ import re
 from typing import Annotated, Any
 
 import pytest
-from fastapi import Depends, FastAPI, Form, Request, WebSocket
+from fastapi import APIRouter, Depends, FastAPI, Form, Request, WebSocket
 
-from reliant import OAuthError
+from reliant import ConfigurationError, OAuthError
 from reliant.login import Session, User
 from tests.helpers.login_app import PAGE, SAME_ORIGIN, LoginApp, whoami
 from tests.helpers.relying_party import new_browser
@@ -118,3 +118,35 @@ def test_with_routes_given_at_the_start() -> None:
 
 def test_openapi_still_works(app: LoginApp) -> None:
     assert "/me" in app.browser().get("/openapi.json").json()["paths"]
+
+
+@pytest.mark.parametrize("how", ["at the app", "at a router", "in a part"])
+def test_a_decorator_in_the_wrong_place_is_told_at_the_start(how: str) -> None:
+    given, app = new_app("cookies")
+    router, part = APIRouter(), FastAPI()
+    get = {"at the app": app.get, "at a router": router.get, "in a part": part.get}[how]
+
+    @given.auth.required()
+    @get("/open-to-all")
+    async def endpoint(request: Request) -> str:
+        return "for people who are logged in"
+
+    app.include_router(router, prefix="/more")
+    app.mount("/part", part)
+    with pytest.raises(ConfigurationError) as caught, new_browser(app):
+        pass
+    assert caught.value.code == "configuration.required"
+    assert "'endpoint'" in caught.value.description
+
+
+def test_an_endpoint_may_be_open_in_one_place_and_not_in_another() -> None:
+    given, app = new_app("cookies")
+
+    async def page(request: Request) -> str:
+        return "page"
+
+    app.get("/for-all")(page)
+    app.get("/for-some")(given.auth.required()(page))
+    with new_browser(app) as browser:
+        assert browser.get("/for-all").status_code == 200
+        assert browser.get("/for-some").status_code == 401

@@ -23,7 +23,7 @@ from reliant.login.http import SessionAuth
 from reliant.login.kept_post import KeptPosts
 from reliant.login.middleware import LoginMiddleware
 from reliant.login.reception import LoginSettings, Reception
-from reliant.login.required import Required
+from reliant.login.required import Required, check_order
 from reliant.login.routes import login_routes
 from reliant.login.session import Session
 from reliant.login.session_cookies import cookie_name
@@ -148,6 +148,7 @@ class Login:
     async def lifespan(self, app: Any) -> AsyncIterator[None]:
         """A lifespan for the app: checks the set-up, and closes the connections at the end."""
         _ = self._reception.client
+        check_order(getattr(app, "routes", ()), self._reception.guarded)
         try:
             await self._look_at_the_store()
             async with self._oauth:

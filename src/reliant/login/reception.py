@@ -87,6 +87,7 @@ class Reception:
         self.posts = posts
         self.clock = clock
         self.prefix: str | None = None  # where the routes are
+        self.guarded: list[tuple[object, object]] = []  # endpoints, and what asks before them
         self._oauth = oauth
         self._transactions = transactions
         self._vault = vault
