@@ -122,11 +122,13 @@ class Reception:
 
     def new_visit(self, connection: HTTPConnection) -> Visit:
         """What a request has to do with the login, before the session is looked for."""
+        present = cookies_of(connection)
         visit = Visit(
             connection,
             self.settings.base_url,
             f"{connection.scope.get('root_path', '')}{self.prefix or ''}",
-            read_value(cookies_of(connection), self._cookie),
+            present,
+            read_value(present, self._cookie),
         )
         connection.scope[self._key] = visit
         return visit
@@ -329,7 +331,7 @@ class Reception:
 
     def cookies_due(self, visit: Visit) -> list[str]:
         """Set-Cookie values for the answer to a request."""
-        session, present = visit.session, cookies_of(visit.connection)
+        session, present = visit.session, visit.present
         if visit.over:
             return [*cleared(self._cookie, present), *visit.cookies]
         if session is None or visit.value is None:
@@ -344,7 +346,7 @@ class Reception:
         self, visit: Visit, value: str, record: SessionRecord, *, begins: bool
     ) -> list[str]:
         max_age = int(record.expires_at - self.clock()) + COOKIE_KEPT
-        return written(self._cookie, value, max_age, cookies_of(visit.connection), begins=begins)
+        return written(self._cookie, value, max_age, visit.present, begins=begins)
 
     def is_asked(self, error: LoginRequired) -> bool:
         """Tell whether it is this login that is needed, and not another one of the app."""
@@ -431,7 +433,7 @@ class Reception:
         if visit.form is None or mark is None or not visit.is_from_here or visit.path is None:
             return False
         post = KeptPost(visit.path, visit.form, self.sessions.trace_of(visit.value or ""))
-        cookies = await self.posts.keep(post, mark, cookies_of(visit.connection))
+        cookies = await self.posts.keep(post, mark, visit.present)
         visit.cookies += cookies or []
         return cookies is not None
 

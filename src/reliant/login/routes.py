@@ -21,7 +21,7 @@ from reliant.login.visit import Visit
 from reliant.protocol.values import is_local_path, s256
 from reliant.starlette.cookies import clear_cookie
 from reliant.starlette.pages import fragment_page
-from reliant.starlette.requests import callback_parameters, cookies_of, query_parameters
+from reliant.starlette.requests import callback_parameters, query_parameters
 from reliant.starlette.routes import client_routes
 from reliant.starlette.transactions import CookieStore
 from reliant.storage.replay import ReplayGuard
@@ -169,7 +169,7 @@ async def _logout(login: Reception, visit: Visit, request: Request) -> Response:
         )
         response = home
     # A callback that is reached with the back button must not log in again.
-    pending = [name for name in cookies_of(request) if name.startswith(CookieStore.PREFIX)]
+    pending = [name for name in visit.present if name.startswith(CookieStore.PREFIX)]
     visit.cookies += [clear_cookie(name) for name in pending]
     if last is not None:
         response.background = BackgroundTask(login.revoke, last)
@@ -189,9 +189,8 @@ async def _resume(login: Reception, visit: Visit, request: Request) -> Response:
         raise LoginRequired(description=NOBODY)
     if request.method != "GET":
         return on
-    cookies = cookies_of(request)
-    post = await login.posts.take(cookies)
-    visit.cookies += login.posts.cleared(cookies)
+    post = await login.posts.take(visit.present)
+    visit.cookies += login.posts.cleared(visit.present)
     # Sent only where the login that it led to is the one that has just led here.
     came_here = [path for _, path in session.record.landings[:1]] == [f"{visit.base}/resume"]
     if post is None or not came_here:

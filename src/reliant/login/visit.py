@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -26,16 +26,17 @@ class Visit:
     """One request: who it comes from, and what its answer must do to the cookies.
 
     ``base_url``: the site's own, as the app set it; ``base``: the path below which the login's
-    routes are; ``value``: what the session cookie held; ``user``: whom ``request.user`` shows;
-    ``form``: the fields of a POST that are kept if a login is needed; ``cookies``: Set-Cookie
-    values for the answer; ``over``: whether the session ended here; ``personal``: whether the
-    answer is for one person; ``return_to``: where the login leads that this request begins or
-    finishes.
+    routes are; ``present``: the cookies the browser sent; ``value``: what those of the session
+    held; ``user``: whom ``request.user`` shows; ``form``: the fields of a POST that are kept if a
+    login is needed; ``cookies``: Set-Cookie values for the answer; ``over``: whether the session
+    ended here; ``personal``: whether the answer is for one person; ``return_to``: where the login
+    leads that this request begins or finishes.
     """
 
     connection: HTTPConnection = field(repr=False)
     base_url: str | None
     base: str
+    present: Mapping[str, str] = field(repr=False)
     value: str | None = field(repr=False)
     session: Session | None = None
     user: Any = None
