@@ -32,6 +32,35 @@ async def test_head_and_body_arrive_together() -> None:
     assert sent.endswith(b"\r\n\r\ngrant_type=x")
 
 
+async def test_an_answer_nobody_asked_for_goes_to_nobody() -> None:
+    """One that lies behind another would be the next request's, and all others' one later."""
+
+    async def handler(stream: Any) -> None:
+        await stream.send(tcp_answer(heard[-1]) + b"HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n")
+        while True:
+            heard.append(await stream.receive())
+            await stream.send(tcp_answer(heard[-1]))
+
+    def tcp_answer(request: bytes) -> bytes:
+        body = request.rpartition(b"\r\n\r\n")[2]
+        return b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)
+
+    heard: list[bytes] = []
+    got: list[bytes | str] = []
+    line = Line({"trust_env": False}, "Test/1")
+    async with tcp.serve_octets(handler, heard.append) as origin:
+        for who in (b"anna", b"bob", b"carl", b"dora"):
+            try:
+                got.append((await line.send(HttpRequest("POST", f"{origin}/", {}, who))).body)
+            except httpx2.RemoteProtocolError as exc:
+                got.append(str(exc))
+        await line.aclose()
+    assert got[0] == b"anna"
+    assert got[1] == "An answer came before its request."  # which was never sent
+    assert b"bob" not in b"".join(heard)
+    assert got[2] == b"carl"
+
+
 async def test_a_body_of_any_size_arrives_whole() -> None:
     body = b"x" * (5 * pool.PIECE)
     received = b""

@@ -74,6 +74,8 @@ class Pool:
         try:
             response = await self._connections.handle_async_request(outgoing)
             try:
+                if response.extensions["network_stream"].is_held:
+                    raise httpcore2.RemoteProtocolError("An answer came before its request.")
                 got = headers_by_name(response.headers)
                 stream = cast(AsyncIterable[bytes], response.stream)
                 body = await read_body(stream, got.get("content-encoding", ""))
@@ -95,7 +97,7 @@ class _Network(httpcore2.AsyncNetworkBackend):
     def __init__(self) -> None:
         self._backend = httpcore2.AnyIOBackend()
 
-    async def connect_tcp(self, *args: Any, **options: Any) -> httpcore2.AsyncNetworkStream:
+    async def connect_tcp(self, *args: Any, **options: Any) -> _OnePiece:
         return _OnePiece(await self._backend.connect_tcp(*args, **options))
 
 
@@ -105,6 +107,13 @@ class _OnePiece(httpcore2.AsyncNetworkStream):
     def __init__(self, stream: httpcore2.AsyncNetworkStream) -> None:
         self._stream = stream
         self._held = b""
+
+    @property
+    def is_held(self) -> bool:
+        """Whether something waits. An answer by then was sent behind another one, and is not ours;
+        whoever took it would shift all that follow.
+        """
+        return bool(self._held)
 
     async def write(self, buffer: bytes, *args: Any, **options: Any) -> None:
         self._held += buffer
@@ -122,7 +131,7 @@ class _OnePiece(httpcore2.AsyncNetworkStream):
         held, self._held = self._held, b""
         await self._stream.write(held, *args, **options)
 
-    async def start_tls(self, *args: Any, **options: Any) -> httpcore2.AsyncNetworkStream:
+    async def start_tls(self, *args: Any, **options: Any) -> _OnePiece:
         return _OnePiece(await self._stream.start_tls(*args, **options))
 
     async def aclose(self) -> None:

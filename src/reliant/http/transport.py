@@ -65,7 +65,7 @@ class HttpTransport:
         except OAuthError:
             raise
         except Exception as exc:  # a transport can raise anything; none of it may leave
-            raise provider_error(exc) from exc
+            raise provider_error(exc, request.url) from exc
 
     async def request(self, method: str, url: str, **options: Any) -> httpx2.Response:
         """Send a request of the app's, with ``options`` of ``httpx2.AsyncClient.request``."""
@@ -99,23 +99,27 @@ class HttpTransport:
                 del self._lines[loop]
 
 
-def provider_error(exc: Exception) -> ProviderError:
-    """Tell a failed exchange in our words; the original is for the caller to chain."""
+def provider_error(exc: Exception, url: str = "") -> ProviderError:
+    """Tell a failed exchange in our words; the original is for the caller to chain.
+
+    ``url``: what was asked, of which the host is told.
+    """
+    who = f" at {url.partition('//')[2].partition('/')[0]}" if url else ""
     if isinstance(exc, TimeoutError | httpx2.TimeoutException):
         return ProviderError(
-            description="The provider did not answer in time. Try again; if it lasts, check the "
-            "provider's status and this machine's network.",
+            description=f"The provider{who} did not answer in time. Try again; if it lasts, check "
+            "the provider's status and this machine's network.",
             code="http.timeout",
             status_hint=504,
         )
     if isinstance(exc, httpx2.NetworkError | httpx2.RemoteProtocolError | OSError):
         return ProviderError(
-            description="The connection to the provider failed. Check its address, its "
+            description=f"The connection to the provider{who} failed. Check its address, its "
             "certificate and this machine's network.",
             code="http.connection",
         )
     return ProviderError(
-        description=f"The exchange with the provider failed ({type(exc).__name__}).",
+        description=f"The exchange with the provider{who} failed ({type(exc).__name__}).",
         code="http.failed",
     )
 
