@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa, x25519
+from joserfc.jwk import JWKRegistry
 
 from reliant.errors import IDTokenError
 from reliant.protocol import jose
@@ -87,6 +88,15 @@ def test_a_key_of_another_kind_opens_nothing(alg: str) -> None:
     with pytest.raises(MalformedToken):
         decrypt(token, [other], alg, None)
     assert decrypt(token, [other, key_for(alg)], alg, None) == SIGNED
+
+
+@pytest.mark.parametrize("kind", [("OKP", "X25519"), ("OKP", "Ed25519"), ("EC", "P-384")])
+def test_a_key_on_another_curve_is_passed_by(kind: tuple[str, str]) -> None:
+    other = JWKRegistry.generate_key(*kind)
+    token = seal(key_for("ECDH-ES"), "ECDH-ES")
+    with pytest.raises(MalformedToken):
+        decrypt(token, [other], None, None)
+    assert decrypt(token, [other, key_for("ECDH-ES")], None, None) == SIGNED
 
 
 @pytest.mark.parametrize("enc", ["A128GCM", "A128CBC-HS256"])

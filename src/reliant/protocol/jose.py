@@ -324,7 +324,8 @@ def decrypt(token: str, keys: Sequence[Key], alg: str | None, enc: str | None) -
         try:
             opened = jwe.decrypt_compact(token.encode("ascii"), key, registry=_JWE)
             return (opened.plaintext or b"").decode()
-        except (JoseError, ValueError, TypeError, AttributeError):
+        # KeyError: an "epk" on a curve that is not the key's.
+        except (JoseError, ValueError, TypeError, KeyError, AttributeError):
             continue
     raise MalformedToken("it can't be decrypted with this client's keys")
 
