@@ -537,8 +537,7 @@ class TestInterruptions:
 
     async def test_a_login_that_ends_while_it_is_refreshed(self, world: World) -> None:
         async def end_meanwhile(_: Any) -> Any:
-            family = await world.family()
-            await world.sessions().delete(world.value, family.record)
+            await world.sessions().delete(world.value)
             return world.provider.token()
 
         world.provider.at["/token"] = end_meanwhile
@@ -693,7 +692,7 @@ class TestInCookies:
         """A request that was under way when its person logged out."""
         value = await self.value(world)
         late = await self.find(world, value)
-        await self.sessions(world).delete(value, late.record)
+        await self.sessions(world).delete(value)
         with pytest.raises(LoginRequired):
             await world.worker().token(late, OWN)
         assert world.refreshes == []
@@ -704,13 +703,56 @@ class TestInCookies:
         family = await self.find(world, value)
 
         async def log_out(_: Any) -> Any:
-            await self.sessions(world).delete(value, family.record)
+            await self.sessions(world).delete(value)
             return world.provider.token()
 
         world.provider.at["/token"] = log_out
         with pytest.raises(LoginRequired):
             await world.worker().token(family, OWN)
         assert [form["token"] for form in world.provider.forms("/revoke")] == ["refresh-1"]
+
+    async def test_an_end_while_a_refresh_is_written(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        value = await self.value(world)
+        family, add = await self.find(world, value), world.store.add
+
+        async def slow(key: str, text: str, seconds: float) -> bool:
+            await self.sessions(world).delete(value)
+            return await add(key, text, seconds)
+
+        monkeypatch.setattr(world.store, "add", slow)
+        with pytest.raises(LoginRequired):
+            await world.worker().token(family, OWN)
+        assert [form["token"] for form in world.provider.forms("/revoke")] == ["refresh-1"]
+
+    async def test_an_answer_that_is_late_brings_back_no_old_tokens(self, world: World) -> None:
+        world.provider.at["/token"] = lambda _: world.provider.token(expires_in=20)
+        sessions, worker = self.sessions(world), world.worker()
+        record = SessionRecord(token=world.token, created_at=NOW, latest_end=NOW + 10**6)
+        value = await sessions.create(record)
+        late, quick = [await sessions.find(value, lambda: True) for _ in range(2)]
+        assert late is not None
+        assert quick is not None
+        await worker.token(late, OWN)
+        world.clock.advance(100)
+        await worker.token(quick, OWN)
+        assert len(world.refreshes) == 2
+        assert quick.renewed()
+        assert late.renewed() is None
+
+    async def test_who_can_not_be_told_holds_up_nobody_else(self, world: World) -> None:
+        """A stream, whose answer has begun, asks first; a page asks meanwhile."""
+        value, worker = await self.value(world), world.worker()
+        stream = await self.find(world, value, writable=False)
+        page = await self.find(world, value)
+        told, token = await asyncio.gather(
+            worker.token(stream, OWN), worker.token(page, OWN), return_exceptions=True
+        )
+        assert isinstance(told, OAuthError)
+        assert told.code == "session.answer_begun"
+        assert not isinstance(token, BaseException)
+        assert token["access_token"] == "access-1"
 
     async def test_a_refresh_that_says_the_session_is_over(self, world: World) -> None:
         new = id_token("ES256", nonce=ABSENT, session_expiry=NOW - 1)

@@ -133,6 +133,9 @@ def test_a_decorator_in_the_wrong_place_is_told_at_the_start(how: str) -> None:
 
     app.include_router(router, prefix="/more")
     app.mount("/part", part)
+    # Without the lifespan too, as in an app with another one of its own.
+    answer = new_browser(app).get("/whoami")
+    assert (answer.status_code, answer.json()["code"]) == (500, "configuration.required")
     with pytest.raises(ConfigurationError) as caught, new_browser(app):
         pass
     assert caught.value.code == "configuration.required"

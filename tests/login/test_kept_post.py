@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from html import unescape
+from types import SimpleNamespace
+from typing import Any
 
 import httpx2
 import pytest
@@ -105,6 +107,18 @@ class TestKept:
             assert (response.status_code, response.headers["location"]) == (303, "/")
         app.log_in(browser, "alice")
         assert browser.get("/auth/resume").status_code == 303
+
+    @pytest.mark.parametrize("load_user", [None, lambda it: SimpleNamespace(display_name=it.name)])
+    def test_a_name_that_no_page_can_show(self, load_user: Any) -> None:
+        app = LoginApp("store", load_user=load_user)
+        app.provider.behaviour.claims_in_id_token = True
+        app.provider.users["alice"] = {"sub": "alice", "name": "Al\ud800ice"}
+        browser = app.logged_in()
+        expire(app)
+        app.log_in(browser, path=post(browser).headers["location"])
+        page = browser.get("/auth/resume", headers=PAGE)
+        assert page.status_code == 200
+        assert "logged in again as Al?ice" in page.text
 
     def test_a_stronger_login_leads_back_to_the_form(self) -> None:
         """The session is there, and what is needed is more (RFC 9470)."""

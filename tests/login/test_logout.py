@@ -14,7 +14,7 @@ from reliant.login import Login, Session
 from reliant.login.visit import Visit
 from reliant.starlette import LogoutEvent, OAuth
 from reliant.testing import REMOVE, FakeProvider
-from tests.helpers.login_app import PAGE, SAME_ORIGIN, SECRET, LoginApp, whoami
+from tests.helpers.login_app import PAGE, SAME_ORIGIN, SECRET, LoginApp, take_cookies, whoami
 from tests.helpers.relying_party import new_browser
 
 LOGOUT = "https://testserver/auth/backchannel-logout"
@@ -31,6 +31,21 @@ class TestFromHere:
         assert back.startswith("https://testserver/auth/logged-out?state=")
         response = browser.get(back)
         assert (response.status_code, response.headers["location"]) == (303, "/")
+
+    @pytest.mark.parametrize("how", ["logout", "another login"])
+    def test_a_copy_that_was_used_while_the_browser_was_not(self, app: LoginApp, how: str) -> None:
+        """The session is over for the browser, and not for who took its cookies."""
+        with app.browser() as browser, app.browser() as thief:
+            app.log_in(browser)
+            take_cookies(thief, browser)
+            for _ in range(3):
+                app.clock.advance(3600)
+                assert whoami(thief) == "alice"
+            if how == "logout":
+                browser.post("/auth/logout", headers=SAME_ORIGIN)
+            else:
+                app.log_in(browser)
+            assert whoami(thief) is None
 
     def test_what_the_provider_is_told(self, app: LoginApp) -> None:
         browser = app.logged_in()

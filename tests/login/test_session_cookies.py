@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reliant.login.session_cookies import cleared, cookie_name, faded, read_value, written
+from reliant.login.session_cookies import cleared, cookie_name, faded, read_value, strays, written
 from reliant.storage.cookie_sessions import MAX_BODY
 
 NAME = "__Host-login.op"
@@ -36,6 +36,19 @@ def test_the_largest_session_that_is_kept_comes_back() -> None:
     lines = written(NAME, value, 60, [])
     assert len(lines) == 2 + 8
     assert read_value(browser(lines), NAME) == value
+
+
+def test_what_several_logins_at_once_left_goes() -> None:
+    """None of them knew of the others when it was answered."""
+    cookies: dict[str, str] = {}
+    for head in ("one", "two", "three"):
+        cookies = browser(written(NAME, f"{head}~s~{'x' * 9000}", 60, []), cookies)
+    assert len(cookies) == 1 + 3 * 4
+    value = read_value(cookies, NAME) or ""
+    after = browser(strays(NAME, value, cookies), cookies)
+    assert len(after) == 1 + 4
+    assert read_value(after, NAME) == value
+    assert strays(NAME, value, after) == []
 
 
 def test_a_smaller_value_leaves_nothing_over() -> None:

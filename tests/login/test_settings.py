@@ -17,7 +17,7 @@ from reliant import ConfigurationError, StoreError
 from reliant.login import Login, MemoryStore
 from reliant.starlette import OAuth
 from reliant.testing import FakeProvider
-from tests.helpers.login_app import PAGE, SECRET, LoginApp, whoami
+from tests.helpers.login_app import PAGE, SECRET, LoginApp, take_cookies, whoami
 from tests.helpers.relying_party import new_browser
 
 
@@ -109,6 +109,34 @@ def test_a_store_that_is_away_at_the_start_is_no_reason_to_stop(
     with LoginApp("store", store=Away()).browser() as browser:
         assert whoami(browser) is None
     assert "the store of the login sessions does not answer: port 6379: refused" in caplog.text
+
+
+def test_an_app_that_lacks_a_part_is_told_so_at_the_start(caplog: pytest.LogCaptureFixture) -> None:
+    oauth = OAuth()
+    oauth.register("op", **FakeProvider().register_settings())
+    auth = Login(oauth, "op", secret_key=SECRET)
+    with new_browser(Starlette(lifespan=auth.lifespan)):
+        assert [it.split(":")[0] for it in caplog.messages] == [
+            "the routes of Login are missing", "the middleware of Login is missing",
+        ]  # fmt: skip
+    caplog.clear()
+    routes = [auth.routes("/auth")]
+    app = Starlette(routes=routes, lifespan=auth.lifespan, middleware=[auth.middleware()])
+    with new_browser(app):
+        assert caplog.messages == []
+
+
+def test_what_lets_people_go_in_circles_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    with LoginApp("store").logged_in() as browser:
+        other_store = LoginApp("store").browser()
+        other_key = LoginApp("store", secret_key="another secret key, of as many letters").browser()
+        for other in (other_store, other_key):
+            take_cookies(other, browser)
+            for _ in range(3):
+                assert whoami(other) is None
+    assert len(caplog.messages) == 2
+    assert "this process's MemoryStore" in caplog.messages[0]
+    assert "another secret_key" in caplog.messages[1]
 
 
 @pytest.mark.parametrize("prefix", ["/auth", "/sub/auth"])

@@ -477,6 +477,25 @@ class TestVault:
         assert browser.get("/keep").json()["code"] == "session.ended"
         assert whoami(browser) is None
 
+    def test_a_job_that_refreshes_beside_it(self, app: LoginApp) -> None:
+        """What came for it meanwhile is revoked too."""
+        handle = self.put(app, app.logged_in())
+        app.clock.advance(3590)
+
+        async def both() -> None:
+            async with anyio.create_task_group() as group:
+                group.start_soon(app.auth.vault.token, handle)
+                await anyio.sleep(0.01)
+                group.start_soon(app.auth.vault.delete, handle)
+
+        with app.provider.fault("token.delay", 0.05):
+            anyio.run(both)
+        tokens = [it.params["token"] for it in app.provider.requests if it.endpoint == "revoke"]
+        used = [it.params.get("refresh_token") for it in app.provider.requests]
+        assert app.provider.count("token") == 2
+        assert len(tokens) == 1
+        assert tokens[0] not in used  # but the one that came of it
+
     def test_what_was_not_revoked_is_still_there(self, app: LoginApp) -> None:
         handle = self.put(app, app.logged_in())
         with app.provider.fault("revoke.status", 503), pytest.raises(OAuthError):

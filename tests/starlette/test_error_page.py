@@ -242,3 +242,19 @@ def test_a_bare_scope_will_do() -> None:
         OAuth().exception_handler, Request({"type": "http"}), StateError(description="x")
     )
     assert response.status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("code", "title"),
+    [
+        ("id_token.nonce", "The login failed"),
+        ("state.unknown", "The login failed"),
+        ("logout.method", "The logout failed"),
+        ("configuration.api_base_url", "Something went wrong"),
+        ("request.foreign_origin", "Something went wrong"),
+    ],
+)
+def test_a_page_is_about_what_failed(code: str, title: str) -> None:
+    error = OAuthError("invalid_request", "Why.", code=code, status_hint=400)
+    page = _raising(error).get("/", headers=NAVIGATION)
+    assert f"<h1>{title}</h1>" in page.text

@@ -191,8 +191,12 @@ class TestSetUp:
             RedisStore.from_url("redis://127.0.0.1", prefix=prefix)
         assert caught.value.code == "configuration.prefix"
 
-    async def test_a_client_that_blocks(self, redis: RedisServer) -> None:
-        store = RedisStore(redis_package.Redis(port=redis.port))  # type: ignore[arg-type]
+    @pytest.mark.parametrize("client", [redis_package.Redis(), "redis://127.0.0.1"])
+    async def test_what_is_no_client(self, client: Any) -> None:
+        with pytest.raises(ConfigurationError) as caught:
+            RedisStore(client)
+        assert caught.value.code == "configuration.redis"
+        store = RedisStore(lambda: client)
         with pytest.raises(ConfigurationError) as caught:
             await store.get("a")
         assert "redis.asyncio" in caught.value.description

@@ -43,17 +43,37 @@ async def test_a_key_is_forgotten_after_its_time() -> None:
 async def test_a_key_may_be_forgotten_on_purpose() -> None:
     cache = Cache()
     guard = ReplayGuard(cache, clock=lambda: 0.0)
-    assert await guard.first_use("a", 10)
-    await guard.forget("a")
+    held = await guard.hold("a")
+    assert held is not None
+    assert await guard.hold("a") is None
+    await guard.forget(held)
     assert cache.kept == {}
     assert await guard.first_use("a", 10)
+
+
+@pytest.mark.parametrize("cache", [None, Cache()])
+async def test_who_took_too_long_forgets_nothing_of_another(cache: Cache | None) -> None:
+    clock = Clock()
+    workers = [ReplayGuard(cache, clock)] * 2 if cache is None else [
+        ReplayGuard(cache, clock), ReplayGuard(cache, clock)
+    ]  # fmt: skip
+    slow = await workers[0].hold("a")
+    assert slow is not None
+    clock.advance(replay.HOLD + 1)
+    if cache is not None:
+        cache.kept.clear()  # its time is over
+    other = await workers[1].hold("a")
+    assert other is not None
+    await workers[0].use(slow, clock() + 600)
+    await workers[1].forget(other)
+    assert [await worker.hold("a") for worker in workers] == [None, None]
 
 
 async def test_workers_that_share_a_cache_share_what_was_used() -> None:
     cache = Cache()
     one, other = (ReplayGuard(cache, clock=lambda: 0.0) for _ in range(2))
     assert await one.first_use("a", 10)
-    assert cache.kept == {"_used_a": ("1", 10)}
+    assert [(key, seconds) for key, (_, seconds) in cache.kept.items()] == [("_used_a", 10)]
     assert not await other.first_use("a", 10)
 
 

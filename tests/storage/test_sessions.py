@@ -15,6 +15,7 @@ import pytest
 from reliant import LoginRequired, Token
 from reliant.login import Store
 from reliant.storage.cookie_sessions import CookieSessions, IndexedCookieSessions
+from reliant.storage.memory import MemoryStore
 from reliant.storage.session_record import SessionRecord
 from reliant.storage.sessions import RemoteSessions, Sessions, StoredSessions, TokenFamily
 from tests.helpers.http import Clock
@@ -255,7 +256,9 @@ class TestTheEnd:
         other = await sessions.create(new_record())
         family = await look(sessions, value)
         assert family is not None
-        await sessions.delete(value, family.record)
+        last = await sessions.delete(value)
+        assert last is not None
+        assert last.id == family.record.id
         # What lives in cookies alone has to be taken back from the browser.
         gone = await look(place.worker(), value) is None
         assert gone == (place.kind != "cookies")
@@ -363,7 +366,8 @@ class TestRemoteSessions:
         assert family is not None
         claims = {**family.record.claims, "session_expiry": NOW + 5}
         sooner = family.record.with_token(Token({**family.record.token, "userinfo": claims}))
-        await sessions.delete(value, sooner)
+        family.record = sooner
+        await family.end()
         clock.advance(6)
         assert await look(place.worker(), value) is None
 
@@ -457,3 +461,25 @@ def renewed(value: str, family: TokenFamily) -> str:
         return value
     pairs = zip(value.split("~"), new.split("~"), strict=True)
     return "~".join(now or before for before, now in pairs)
+
+
+@pytest.mark.parametrize("how", ["delete", "end"])
+async def test_a_mark_lasts_as_long_as_the_session_by_every_clock(clock: Clock, how: str) -> None:
+    """Who logs out at a worker whose clock is ahead stays logged out at one whose clock is not."""
+    store = MemoryStore(clock)
+
+    def worker(ahead: float) -> IndexedCookieSessions:
+        return IndexedCookieSessions(
+            store, [SECRET], "op", LIFETIME, LIFETIME, lambda: clock() + ahead
+        )
+
+    record = replace(new_record(sid="1"), latest_end=NOW + 30 + LIFETIME)
+    value = await worker(30).create(record)
+    clock.advance(5)
+    if how == "delete":
+        await worker(30).delete(value)
+    else:
+        await worker(30).end(record.claims["iss"], sid="1")
+    for seconds in (0, LIFETIME - 6, 20, 20, 20):
+        clock.advance(seconds)
+        assert await look(worker(-30), value) is None

@@ -146,6 +146,7 @@ class Refresher:
         # A copy, since a request may ask for several tokens at the same time.
         need = _Need(copy(family), wanted, before, serves, lasts)
         try:
+            family.check_writable()  # before others join, whose answers have not begun
             record = await self._flights.share(
                 (family.name, wanted, before, serves), lambda: self._refresh(need)
             )

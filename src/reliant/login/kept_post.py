@@ -152,7 +152,8 @@ def resume_page(post: KeptPost, name: str) -> HTMLResponse:
         f'<input type="hidden" name="{escape(field)}" value="{escape(value)}">'
         for field, value in post.fields
     )
-    body = _BODY.format(action=escape(post.path), fields=fields, name=escape(name))
+    shown = escape(name.encode(errors="replace").decode())  # JSON can hold what UTF-8 can't
+    body = _BODY.format(action=escape(post.path), fields=fields, name=shown)
     headers = {
         "cache-control": "no-store",
         # No form-action: browsers apply it to redirects after the form too, and the app may well

@@ -23,10 +23,11 @@ from reliant.login.http import SessionAuth
 from reliant.login.kept_post import KeptPosts
 from reliant.login.middleware import LoginMiddleware
 from reliant.login.reception import LoginSettings, Reception
-from reliant.login.required import Required, check_order
+from reliant.login.required import Required
 from reliant.login.routes import login_routes
 from reliant.login.session import Session
 from reliant.login.session_cookies import cookie_name
+from reliant.login.setup import check_order, check_parts
 from reliant.login.vault import Vault
 from reliant.protocol.authorization import scopes_of
 from reliant.protocol.claims import UserInfo
@@ -148,7 +149,9 @@ class Login:
     async def lifespan(self, app: Any) -> AsyncIterator[None]:
         """A lifespan for the app: checks the set-up, and closes the connections at the end."""
         _ = self._reception.client
-        check_order(getattr(app, "routes", ()), self._reception.guarded)
+        if app is not None:
+            check_order(app, self._reception.guarded)
+            check_parts(app, self._reception.prefix, LoginMiddleware)
         try:
             await self._look_at_the_store()
             async with self._oauth:

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from reliant.errors import LoginRequired, OAuthError
 from reliant.login.reception import Reception, note
+from reliant.login.setup import check_order
 from reliant.login.visit import Visit
 
 __all__ = ["LoginMiddleware"]
@@ -30,6 +31,7 @@ class LoginMiddleware:
     def __init__(self, app: ASGIApp, reception: Reception) -> None:
         self.app = app
         self._reception = reception
+        self._is_checked = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
@@ -39,6 +41,9 @@ class LoginMiddleware:
         visit = self._reception.new_visit(HTTPConnection(scope))
         answer = _Answer(scope, visit, send, self._add_headers)
         try:
+            if not self._is_checked:  # the app may have another lifespan than ours
+                check_order(scope.get("app"), self._reception.guarded)
+                self._is_checked = True
             await self._reception.recognise(visit)
             if "user" not in scope:  # another login of the same app may have found somebody
                 scope["user"], scope["auth"] = UnauthenticatedUser(), AuthCredentials()

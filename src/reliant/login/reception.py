@@ -24,7 +24,14 @@ from reliant.errors import (
 from reliant.login.challenge import challenge_response, kind_of
 from reliant.login.kept_post import KeptPost, KeptPosts
 from reliant.login.session import Session, User
-from reliant.login.session_cookies import cleared, cookie_name, faded, read_value, written
+from reliant.login.session_cookies import (
+    cleared,
+    cookie_name,
+    faded,
+    read_value,
+    strays,
+    written,
+)
 from reliant.login.vault import Vault
 from reliant.login.visit import Visit
 from reliant.protocol.authorization import scopes_of
@@ -41,8 +48,9 @@ from reliant.starlette.requests import cookies_of, header_of
 from reliant.starlette.routes import LogoutEvent
 from reliant.starlette.transactions import TransactionStore
 from reliant.storage.calls import call
+from reliant.storage.memory import MemoryStore
 from reliant.storage.session_record import SessionRecord
-from reliant.storage.sessions import RemoteSessions, Sessions
+from reliant.storage.sessions import RemoteSessions, Sessions, StoredSessions
 
 __all__ = ["LoginSettings", "Reception", "note"]
 
@@ -94,7 +102,7 @@ class Reception:
         self._refresher = Refresher(lambda: self.client, clock)
         self._cookie = cookie_name(settings.name)
         self._key = f"reliant.login.{settings.name}"
-        self._warned = False
+        self._warned: set[str] = set()
 
     @property
     def client(self) -> StarletteClient:
@@ -150,6 +158,7 @@ class Reception:
             return
         family = await self.sessions.find(visit.value, lambda: not visit.answered)
         if family is None:
+            self._tell_of_strangers(visit.value)
             return
         if family.record.vault is not None and self._vault is not None:
             family.record = await self._vault.refreshed(family.record)
@@ -160,9 +169,27 @@ class Reception:
         user = await self._user(session.claims)
         if user is None:  # the application does not know them any more
             await family.end()
-            visit.over = True
+            visit.cookies += faded(self._cookie, visit.value, visit.present)
             return
         visit.session, visit.user = session, user
+
+    def _tell_of_strangers(self, value: str) -> None:
+        """Say in the log what makes people go in circles where workers know not the same."""
+        if self.sessions.mark_of(value) is None:
+            self._warn_once("a session cookie is none of ours: it was made with another secret_key "
+                            "(all workers need the same, and the same at each start), or by a "
+                            "stranger")  # fmt: skip
+        elif isinstance(self.sessions, StoredSessions) and isinstance(
+            self.sessions.store, MemoryStore
+        ):
+            self._warn_once("a session is not in this process's MemoryStore: it has ended, or "
+                            "another process has it; several workers need a RedisStore, or "
+                            "none")  # fmt: skip
+
+    def _warn_once(self, text: str, *values: object) -> None:
+        if text not in self._warned:
+            self._warned.add(text)
+            log.warning(text, *values)
 
     async def _user(self, claims: UserInfo) -> Any:
         if self.settings.load_user is None:
@@ -174,11 +201,10 @@ class Reception:
     def redirect_uri(self, request: Request) -> str:
         """The address of the callback, as it must be registered at the provider."""
         uri = self.address(request, "callback")
-        if not is_secure_url(uri) and not self._warned:
-            self._warned = True
-            log.warning("the redirect_uri is %s, and over http browsers keep no session cookie: "
-                        "let the server trust the forwarded headers of its proxy, or set "
-                        "Login(base_url=...)", printable(uri, 200))  # fmt: skip
+        if not is_secure_url(uri):
+            self._warn_once("the redirect_uri is %s, and over http browsers keep no session "
+                            "cookie: let the server trust the forwarded headers of its proxy, or "
+                            "set Login(base_url=...)", printable(uri, 200))  # fmt: skip
         return uri
 
     def address(self, request: Request, name: str) -> str:
@@ -227,6 +253,8 @@ class Reception:
                 code="id_token.session_expiry",
             )
         if await self._user(UserInfo({**record.profile, **record.claims})) is None:
+            who = printable(f"{record.claims['iss']} {record.claims['sub']}", 500)
+            log.warning("load_user returned None for %s", who)
             raise OAuthError(
                 "access_denied",
                 "You have logged in at the provider, but this site knows no such user.",
@@ -234,11 +262,11 @@ class Reception:
                 status_hint=403,
             )
         await self._store(visit, record)
-        if old is not None and visit.value is not None:
+        if visit.value is not None:
             try:
-                await self.sessions.delete(visit.value, old.record)
+                await self.sessions.delete(visit.value)
             except StoreError:
-                log.warning("session %s was replaced but not deleted; it runs out", old.record.id)
+                log.warning("session %s replaces one that was not deleted; it runs out", record.id)
         visit.session = None
 
     async def _store(self, visit: Visit, record: SessionRecord) -> None:
@@ -265,12 +293,10 @@ class Reception:
 
     async def end_session(self, visit: Visit) -> SessionRecord | None:
         """End the session of a request, here and in the browser; return what lay there last."""
-        session = visit.session
-        last = None
-        if session is not None and visit.value is not None:
-            last = await self.sessions.delete(visit.value, session.record)
+        seen = None if visit.session is None else visit.session.record
+        last = None if visit.value is None else await self.sessions.delete(visit.value)
         visit.session, visit.over = None, True
-        return last
+        return last or seen
 
     async def provider_logout(self, event: LogoutEvent) -> None:
         """End what the provider says is over, then tell the app's own hook."""
@@ -339,8 +365,9 @@ class Reception:
         if session.family.over:
             return [*faded(self._cookie, visit.value, present), *visit.cookies]
         value = _renewed(session)
-        renewed = self._cookies(visit, value, session.record, begins=False) if value else []
-        return [*renewed, *visit.cookies]
+        if value is None:
+            return [*strays(self._cookie, visit.value, present), *visit.cookies]
+        return [*self._cookies(visit, value, session.record, begins=False), *visit.cookies]
 
     def _cookies(
         self, visit: Visit, value: str, record: SessionRecord, *, begins: bool
@@ -449,7 +476,8 @@ def _renewed(session: Session) -> str | None:
 
 def _not_stored() -> StoreError:
     return StoreError(
-        description="A login could not be kept, for the store does not answer.",
+        description="A login could not be kept, for the store does not answer. Check that its "
+        "server runs and that this machine reaches it.",
         code="login.not_stored",
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection
 
-from reliant.errors import ConfigurationError, LoginRequired, OAuthError
+from reliant.errors import LoginRequired, OAuthError
 from reliant.login.challenge import NOBODY, asking
 from reliant.login.kept_post import form_to_keep, was_read
 from reliant.login.session import Session
@@ -22,7 +22,7 @@ from reliant.protocol.step_up import check_authentication
 if TYPE_CHECKING:
     from reliant.login.reception import Reception
 
-__all__ = ["Required", "check_order"]
+__all__ = ["Required"]
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
@@ -107,33 +107,9 @@ class Required:
             self.reception.visit(connection).form = await form_to_keep(connection)
 
 
-def check_order(routes: Iterable[Any], guarded: Iterable[tuple[object, object]]) -> None:
-    """Raise ``ConfigurationError`` where a route has an endpoint without what was put around it."""
-    served = set(map(id, _endpoints(routes)))
-    for endpoint, inside in guarded:
-        if id(endpoint) in served and id(inside) not in served:
-            raise ConfigurationError(
-                description=f"Nobody would be asked for a login at {_name(endpoint)!r}, for the "
-                "route has it as it was before @auth.required(...): write that below the route's "
-                "own decorator, next to the function, or with FastAPI Depends(auth.user).",
-                code="configuration.required",
-            )
-
-
-def _endpoints(routes: Iterable[Any]) -> Iterator[object]:
-    for route in routes:
-        yield getattr(route, "endpoint", None)
-        router = getattr(route, "original_router", route)  # where FastAPI included one
-        yield from _endpoints(getattr(router, "routes", None) or ())
-
-
-def _name(endpoint: object) -> str:
-    return str(getattr(endpoint, "__name__", endpoint))
-
-
 def _check_parameters(endpoint: Callable[..., Any]) -> None:
     if not {"request", "websocket"} & inspect.signature(endpoint).parameters.keys():
         raise TypeError(
-            f"{_name(endpoint)!r} needs a parameter named request or "
+            f"{getattr(endpoint, '__name__', endpoint)!r} needs a parameter named request or "
             "websocket; with FastAPI you can write Depends(auth.required(...).user) instead."
         )

@@ -75,7 +75,7 @@ def _answered(login: Reception, handler: Handler) -> Callable[[Request], Awaitab
                 raise ConfigurationError(
                     description="The routes of Login are elsewhere than they were told: write "
                     'auth.routes("/auth") among the routes of the application itself, where '
-                    '"/auth" is the whole path.',
+                    '"/auth" is the whole path. And give each Login a client of its own.',
                     code="configuration.routes",
                 )
             return await handler(login, visit, request)
@@ -142,8 +142,7 @@ async def _logout(login: Reception, visit: Visit, request: Request) -> Response:
     if request.method != "POST" and not (links and request.method == "GET"):
         raise OAuthError(
             "invalid_request",
-            'A logout is posted: <form method="post" action="/auth/logout">. For links set '
-            "Login(allow_get_logout=True), which allows those of other sites too.",
+            "A logout is posted by a form of this site; a link does not do.",
             code="logout.method",
             status_hint=405,
         )

@@ -46,7 +46,8 @@ class User(BaseUser):
         """A name to show."""
         claims = self.claims
         names = (claims.name, claims.preferred_username, claims.email, claims.sub)
-        return next((name for name in names if isinstance(name, str) and name), "")
+        name = next((name for name in names if isinstance(name, str) and name), "")
+        return name.encode(errors="replace").decode()  # JSON can hold what UTF-8 can't
 
     @property
     def identity(self) -> str:

@@ -70,5 +70,11 @@ def faded(name: str, value: str, present: Iterable[str]) -> list[str]:
     return [clear_cookie(it) for it in _parts(f"{name}!{value.partition('~')[0]}", present)]
 
 
+def strays(name: str, value: str, present: Iterable[str]) -> list[str]:
+    """Set-Cookie values that take back what other logins left, as of several tabs at once."""
+    own = f"{name}!{value.partition('~')[0]}"
+    return [clear_cookie(it) for it in _parts(f"{name}!", present) if not it.startswith(own)]
+
+
 def _parts(prefix: str, present: Iterable[str]) -> list[str]:
     return [it for it in present if it.startswith(prefix)]

@@ -50,6 +50,7 @@ class Vault:
             return await self._keep(Token(tokens))
         session = tokens
         if session.record.vault is None:
+            session.family.check_writable()
             await locked(session.family, lambda hold: self._move(session, hold), _not_yet)
         elif await self._family(session.record.vault) is None:
             await session.family.end()
@@ -90,12 +91,16 @@ class Vault:
         ``TokenError`` where they were not revoked; then they are still here, to try it again.
         """
         family = await self._family(handle)
-        if family is None:
+        if family is not None:  # and no refresh beside, whose tokens would be forgotten
+            await locked(family, lambda _: self._end(family), _not_yet)
+
+    async def _end(self, family: StoredFamily) -> None:
+        if not await family.reread():
             return
         metadata = await self._client().load_server_metadata()
         if metadata.endpoint("revocation_endpoint") is not None:
             await self._client().revoke_token(family.record.token)
-        await self._safe.delete(handle)
+        await family.end()
 
     async def _family(self, handle: str, renew: float | None = None) -> StoredFamily | None:
         found = await self._safe.get(handle, renew=renew)

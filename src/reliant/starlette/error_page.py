@@ -1,4 +1,4 @@
-"""What a browser gets to see when a login fails."""
+"""What a browser gets to see when something fails."""
 
 from __future__ import annotations
 
@@ -17,6 +17,10 @@ _TITLES = {
     "login.refused": "No access",
     "session.scope": "No access",
     "logout.cross_site": "You are not logged out",
+}
+_AREAS = {
+    **dict.fromkeys(("authorization", "id_token", "login", "state", "token"), "The login failed"),
+    "logout": "The logout failed",
 }
 RETRY_AFTER = "5"  # seconds until what is away for a moment may be back
 _AWAY = {
@@ -68,7 +72,8 @@ def error_response(request: HTTPConnection, error: OAuthError, try_again: str) -
     ``try_again``: the path the page's link leads to. What is the app's own to mend is not told to
     the browser; the log has it.
     """
-    title, text = _TITLES.get(error.code, "The login failed"), error.description or error.error
+    area = _AREAS.get(error.code.partition(".")[0], "Something went wrong")
+    title, text = _TITLES.get(error.code, area), error.description or error.error
     headers = dict(_HEADERS)
     if error.status_hint >= 500:
         text = "The login service has a problem."

@@ -142,18 +142,20 @@ def _backchannel(on_logout: Any, guard: ReplayGuard | None) -> Any:
         key = f"logout_{client.name}_{logout.iss}_{logout.jti}"
         event = LogoutEvent(client.name, "back", logout.iss, logout.sub, logout.sid, request)
         replays = guard or client.replay_guard
+        held = None
         try:
-            first = await replays.hold(key)
-            if first:
+            held = await replays.hold(key)
+            if held is not None:
                 await _tell(on_logout or client.settings.on_logout, event)
-                await replays.use(key, logout.expires_at)
+                await replays.use(held, logout.expires_at)
         except Exception as exc:  # the hook, or the cache
-            with suppress(Exception):
-                await replays.forget(key)  # so that the provider may try again
+            if held is not None:
+                with suppress(Exception):
+                    await replays.forget(held)  # so that the provider may try again
             raise LogoutTokenError(
                 description="The logout could not be carried out here.", code="logout_token.hook"
             ) from exc
-        if not first:
+        if held is None:
             raise LogoutTokenError(
                 description="This logout token was used already.", code="logout_token.replay"
             )

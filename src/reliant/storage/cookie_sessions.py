@@ -6,19 +6,27 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from typing import NamedTuple
 
 from reliant.errors import ConfigurationError, StoreError
 from reliant.storage.ended import Ended
 from reliant.storage.memory import MemoryStore
+from reliant.storage.room import make_room
 from reliant.storage.safe import Found, Safe
 from reliant.storage.sealed import Sealer
 from reliant.storage.session_record import SessionRecord
-from reliant.storage.sessions import ended_meanwhile, groups_of, groups_to_end
+from reliant.storage.sessions import CLOCKS_APART, ended_meanwhile, groups_of, groups_to_end
 from reliant.storage.store import Store
 
 __all__ = ["CookieFamily", "CookieSessions", "IndexedCookieSessions"]
 
 MAX_BODY = 8 * 3799  # octets: eight cookies, and in the first of them a digit
+MAX_REFRESHED = 10_000  # sessions whose newest refresh a process remembers
+
+
+class _Generation(NamedTuple):
+    number: int
+    latest_end: float
 
 
 class CookieSessions:
@@ -46,6 +54,7 @@ class CookieSessions:
         self._records = Sealer(secrets, f"reliant session cookie {client}")
         self._stamps = Sealer(secrets, f"reliant session stamp {client}")
         self.idle = idle
+        self._refreshed: dict[str, _Generation] = {}
 
     async def time(self) -> float:
         return await self.store.time()
@@ -66,9 +75,16 @@ class CookieSessions:
             return None
         return CookieFamily(self, record, seen, writable)
 
-    async def delete(self, value: str, record: SessionRecord) -> SessionRecord:
-        # A copy of the cookie opens no more: to this process at least.
-        await self.ended.mark(("id", record.id), record.latest_end - self.clock())
+    async def delete(self, value: str) -> SessionRecord | None:
+        record = self._open(value)
+        return None if record is None else await self.end_one(record)
+
+    async def end_one(self, record: SessionRecord) -> SessionRecord:
+        """End a session; return the newest record of it."""
+        # A copy of the cookie opens no more, to this process at least: not even one that was used
+        # since, when this browser's own had run out.
+        seconds = max(0, record.latest_end - self.clock()) + CLOCKS_APART
+        await self.ended.mark(("id", record.id), seconds)
         with suppress(StoreError):  # the session is over
             newest = await self.safe.get(record.secret)
             record = (newest and SessionRecord.loads(newest.text)) or record
@@ -111,6 +127,18 @@ class CookieSessions:
                 code="session.too_large",
             )
         return sealed
+
+    def note(self, record: SessionRecord) -> None:
+        """Remember a record that a refresh made."""
+        now = self.clock()
+        make_room(self._refreshed, MAX_REFRESHED, lambda it: it.latest_end <= now)
+        self._refreshed.pop(record.id, None)
+        self._refreshed[record.id] = _Generation(record.generation, record.latest_end)
+
+    def is_newest(self, record: SessionRecord) -> bool:
+        """Tell whether no later refresh is known: an answer that is late must not undo it."""
+        newest = self._refreshed.get(record.id)
+        return newest is None or record.generation >= newest.number
 
     def _open(self, value: str) -> SessionRecord | None:
         sealed = value.rpartition("~")[2]
@@ -155,7 +183,7 @@ class IndexedCookieSessions(CookieSessions):
         if not proven and (sid is None or not await self._is_known(iss, sid)):
             return
         for who in groups_to_end(iss, sid, sub):
-            await self.ended.mark(who, self._lifetime)
+            await self.ended.mark(who, self._lifetime + CLOCKS_APART)
 
     def groups_of(self, record: SessionRecord) -> Iterable[tuple[str, ...]]:
         yield from super().groups_of(record)
@@ -197,13 +225,15 @@ class CookieFamily:
         """What its lock is called."""
         return self._sessions.safe.key(self.record.secret)
 
-    async def reread(self) -> bool:
+    def check_writable(self) -> None:
         if not self._writable():
             raise ConfigurationError(
                 description="The answer has begun, so its cookies can't take a refreshed token any "
                 "more. Call session.token() before, or use Login(store=RedisStore(...)).",
                 code="session.answer_begun",
             )
+
+    async def reread(self) -> bool:
         sessions = self._sessions
         if await sessions.was_ended(self.record):
             return False
@@ -223,19 +253,22 @@ class CookieFamily:
             found = await safe.add(secret, text, seconds)
         else:
             found = await safe.replace(secret, self._found, text, seconds, fence)
-        if found is None:
+        # A logout meanwhile has revoked the tokens of before.
+        if found is None or await self._sessions.was_ended(record):
             return False
         self.record, self._found = record, found
+        self._sessions.note(record)
         return True
 
     async def end(self) -> None:
         self.over = True
-        await self._sessions.delete("", self.record)
+        await self._sessions.end_one(self.record)
 
     def renewed(self) -> str | None:
         sessions, record = self._sessions, self.record
         # Apart from the record, so that an answer which is late never brings back old tokens.
         is_old = sessions.clock() >= self._seen + sessions.idle / 20
         stamp = sessions.stamp(record) if is_old else ""
-        body = sessions.seal(record) if record.generation != self._generation else ""
+        is_new = record.generation != self._generation and sessions.is_newest(record)
+        body = sessions.seal(record) if is_new else ""
         return f"{record.id}~{stamp}~{body}" if stamp or body else None

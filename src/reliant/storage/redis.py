@@ -100,6 +100,8 @@ class RedisStore(Store):
                 description="The prefix of the keys is visible ASCII without braces.",
                 code="configuration.prefix",
             )
+        if not callable(connect) and not hasattr(connect, "aclose"):
+            raise _not_async()
         self._connect = connect
         self._prefix = prefix
         self._connected: dict[asyncio.AbstractEventLoop, _Connected] = {}
@@ -272,11 +274,7 @@ class RedisStore(Store):
                 del self._connected[other]
             redis = self._connect() if callable(self._connect) else self._connect
             if not hasattr(redis, "aclose"):
-                raise ConfigurationError(
-                    description="RedisStore takes a client of redis.asyncio, or a function that "
-                    "makes one; redis.Redis would block the event loop.",
-                    code="configuration.redis",
-                )
+                raise _not_async()
             connected = _Connected(redis, asyncio.Semaphore(AT_ONCE))
             self._connected[loop] = connected
         return connected
@@ -290,6 +288,14 @@ class _Connected:
     limit: asyncio.Semaphore
     is_away: bool = False
     is_probed: bool = False
+
+
+def _not_async() -> ConfigurationError:
+    return ConfigurationError(
+        description="RedisStore takes a client of redis.asyncio, or a function that makes one; "
+        "redis.Redis would block the event loop. For an address there is RedisStore.from_url(...).",
+        code="configuration.redis",
+    )
 
 
 def _ms(seconds: float) -> int:

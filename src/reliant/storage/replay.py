@@ -5,17 +5,28 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from reliant.protocol.values import random_token, s256
 from reliant.storage.calls import call
 from reliant.storage.room import make_room
 
-__all__ = ["ReplayGuard"]
+__all__ = ["Held", "ReplayGuard"]
 
 MAX_KEPT = 100_000
-HELD = 15.0  # seconds that a use may take; one that was cut off may be tried again after them
+HOLD = 15.0  # seconds that a use may take; one that was cut off may be tried again after them
+
+
+class Held(NamedTuple):
+    """A key that nobody else can use for the moment.
+
+    ``until``: Unix time; ``value``: what stands for it in the cache.
+    """
+
+    key: str
+    until: float
+    value: str
 
 
 class ReplayGuard:
@@ -33,41 +44,49 @@ class ReplayGuard:
 
     async def first_use(self, key: str, until: float) -> bool:
         """Tell whether ``key`` is new, and remember it ``until`` then (Unix time)."""
+        return await self._take(key, until) is not None
+
+    async def hold(self, key: str) -> Held | None:
+        """Keep others off ``key`` until it is used, or for a while; None where it is not new."""
+        return await self._take(key, self._clock() + HOLD)
+
+    async def use(self, held: Held, until: float) -> None:
+        """Remember what is held ``until`` then (Unix time)."""
+        self._used[held.key] = until
+        if self._cache is not None:
+            seconds = max(1, int(until - self._clock()))
+            await call(self._cache.set, _name(held.key), "1", seconds)
+
+    async def forget(self, held: Held) -> None:
+        """Let what is held be used again, for its use came to nothing."""
+        # Unless it took so long that another one has it.
+        if self._used.get(held.key) == held.until:
+            del self._used[held.key]
+        if self._cache is not None and await call(self._cache.get, _name(held.key)) == held.value:
+            await call(self._cache.delete, _name(held.key))
+
+    async def _take(self, key: str, until: float) -> Held | None:
         now = self._clock()
         if self._used.get(key, 0) > now:
-            return False
+            return None
         make_room(self._used, MAX_KEPT, lambda end: end <= now)
         self._used[key] = until
+        held = Held(key, until, "" if self._cache is None else random_token(12))
         try:
-            return self._cache is None or await self._add(_name(key), max(1, int(until - now)))
+            is_first = self._cache is None or await self._add(held, max(1, int(until - now)))
         except BaseException:
             self._used.pop(key, None)
             raise
+        return held if is_first else None
 
-    async def hold(self, key: str) -> bool:
-        """Tell whether ``key`` is new, and keep others off it until it is used, or for a while."""
-        return await self.first_use(key, self._clock() + HELD)
-
-    async def use(self, key: str, until: float) -> None:
-        """Remember ``key``, which is held, ``until`` then (Unix time)."""
-        self._used[key] = until
-        if self._cache is not None:
-            seconds = max(1, int(until - self._clock()))
-            await call(self._cache.set, _name(key), "1", seconds)
-
-    async def _add(self, name: str, seconds: int) -> bool:
+    async def _add(self, held: Held, seconds: int) -> bool:
+        name = _name(held.key)
         if hasattr(self._cache, "add"):  # atomic, so that of two workers only one is first
-            return bool(await call(self._cache.add, name, random_token(12), seconds))
+            return bool(await call(self._cache.add, name, held.value, seconds))
         if await call(self._cache.get, name) is not None:
             return False
-        await call(self._cache.set, name, "1", seconds)
+        await call(self._cache.set, name, held.value, seconds)
         return True
-
-    async def forget(self, key: str) -> None:
-        """Let ``key`` be used again, for its use came to nothing."""
-        self._used.pop(key, None)
-        if self._cache is not None:
-            await call(self._cache.delete, _name(key))
 
 
 def _name(key: str) -> str:

@@ -56,6 +56,10 @@ class TokenFamily(Protocol):
         """Put ``record`` where the last read one still is; False where that is not so."""
         ...
 
+    def check_writable(self) -> None:
+        """Raise ``ConfigurationError`` where the browser could not get what would be written."""
+        ...
+
     async def end(self) -> None:
         """End the login."""
         ...
@@ -93,10 +97,11 @@ class Sessions(Protocol):
         """
         ...
 
-    async def delete(self, value: str, record: SessionRecord) -> SessionRecord:
-        """End one session; return what lay there last, ``record`` being what was seen of it.
+    async def delete(self, value: str) -> SessionRecord | None:
+        """End one session, also where it is over for who has this value alone.
 
-        Cookies alone can but be taken back from the browser.
+        Returns what lay there last, if anything. Cookies alone can but be taken back from the
+        browser.
         """
         ...
 
@@ -180,18 +185,18 @@ class StoredSessions:
         if record.expires_at <= self._clock():
             await self.safe.delete(secret)
             return None
-        return StoredFamily(
-            self.safe, secret, record, found, self.idle, lambda: self.delete(value, record)
-        )
+        return StoredFamily(self.safe, secret, record, found, self.idle, lambda: self.delete(value))
 
-    async def delete(self, value: str, record: SessionRecord) -> SessionRecord:
-        secret = _parts(value)[0]
-        last = await self.safe.take(secret)
-        with suppress(StoreError):  # the session is over; its entries in the groups run out
-            for who in groups_of(record):
-                for name in self.safe.names(*who):
-                    await self.store.discard(name, [self.safe.key(secret)])
-        return (last and SessionRecord.loads(last)) or record
+    async def delete(self, value: str) -> SessionRecord | None:
+        secret = self.mark_of(value)
+        text = None if secret is None else await self.safe.take(secret)
+        record = None if text is None else SessionRecord.loads(text)
+        if secret is not None and record is not None:
+            with suppress(StoreError):  # the session is over; its entries in the groups run out
+                for who in groups_of(record):
+                    for name in self.safe.names(*who):
+                        await self.store.discard(name, [self.safe.key(secret)])
+        return record
 
     async def end(
         self, iss: str, *, sid: str | None = None, sub: str | None = None, proven: bool = True
@@ -294,6 +299,9 @@ class StoredFamily:
             return False
         self.record, self._found = record, found
         return True
+
+    def check_writable(self) -> None:
+        """The browser needs to get nothing."""
 
     async def end(self) -> None:
         self.over = True

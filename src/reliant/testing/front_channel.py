@@ -101,7 +101,11 @@ def _asked(
     if not redirect_uri.startswith(("https://", "http://")) or "#" in redirect_uri:
         raise Refusal("invalid_request", "redirect_uri is not an absolute http(s) address")
     if client.redirect_uris is not None and redirect_uri not in client.redirect_uris:
-        raise Refusal("invalid_request", "redirect_uri is not registered for this client")
+        raise Refusal(
+            "invalid_request",
+            f"redirect_uri {redirect_uri} is not registered for this client; "
+            f"registered: {', '.join(client.redirect_uris)}",
+        )
     if repeated & {"client_id", "redirect_uri"}:
         raise Refusal("invalid_request", "client_id or redirect_uri was sent twice")
     return Asked(client, redirect_uri, params, query, repeated)

@@ -55,7 +55,11 @@ def _judge_logout(model: Model, params: Mapping[str, str]) -> Mapping[str, objec
         )
     registered = client.post_logout_redirect_uris
     if registered is not None and uri not in registered:
-        raise Refusal("invalid_request", "post_logout_redirect_uri is not registered")
+        raise Refusal(
+            "invalid_request",
+            f"post_logout_redirect_uri {uri} is not registered for this client; "
+            f"registered: {', '.join(registered)}",
+        )
     if not uri.startswith(("https://", "http://")):
         raise Refusal("invalid_request", "post_logout_redirect_uri is not an http(s) address")
     return hint

@@ -71,11 +71,12 @@ def run(options: argparse.Namespace) -> int:
         clients=[],
         behaviour=Behaviour(claims_in_id_token=True),  # so that the profile has a name at once
     )
+    names = {app_url, f"http://localhost:{port}"}  # the other name people type
     provider.add_client(
         "reliant-demo",
         "a-secret-only-these-two-know",
-        redirect_uris=[f"{app_url}/callback"],
-        post_logout_redirect_uris=[f"{app_url}/logged-out"],
+        redirect_uris=[f"{name}/callback" for name in names],
+        post_logout_redirect_uris=[f"{name}/logged-out" for name in names],
     )
     app = build_app(
         client_id="reliant-demo",
