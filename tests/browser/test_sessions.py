@@ -548,14 +548,14 @@ async def test_a_logout_after_the_session_is_over(
     await page.goto(site.url("/home"))
     app.clock.advance(IDLE)
     await page.get_by_role("button", name="Log out").click()
-    await page.get_by_role("button", name="Sign out").click()
+    if app.kind == "store":  # from there the ID Token went with the session: the provider asks
+        await page.get_by_role("button", name="Sign out").click()
+        (missing,) = site.provider.violations
+        assert missing.startswith("end_session.id_token_hint")
+        site.provider.violations.clear()
     await expect(page).to_have_url(site.url("/"))
     await page.goto(site.url("/account"))
     await expect_sign_in_page(page)
-    # The ID Token went with the session, and so the provider had to ask.
-    (missing,) = site.provider.violations
-    assert missing.startswith("end_session.id_token_hint")
-    site.provider.violations.clear()
 
 
 @pytest.mark.parametrize("app", ["store"], indirect=True)

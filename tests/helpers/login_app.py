@@ -48,6 +48,7 @@ class LoginApp:
         routes: Callable[[Login], list[Any]] | None = None,
         **options: Any,
     ) -> None:
+        self.kind = kind
         self.clock = Clock()
         self.provider = provider or FakeProvider()
         self.provider.clock = self.clock
