@@ -20,6 +20,7 @@ __all__ = ["LoginMiddleware"]
 # (RFC 6455 section 7.4.2); 1011 is an internal error, 1013 "try again later".
 CLOSE_CODES = {401: 4401, 403: 4403, 503: 1013}
 INTERNAL_ERROR = 1011
+_VALIDATORS = {b"etag", b"last-modified"}
 
 
 class LoginMiddleware:
@@ -65,19 +66,18 @@ class LoginMiddleware:
             await answer.go_on()
 
     def _add_headers(self, visit: Visit, message: Message) -> None:
-        message["headers"] = list(message.get("headers", ()))
-        headers = MutableHeaders(raw=message["headers"])
+        headers = message["headers"] = list(message.get("headers", ()))
+        names = {name for name, _ in headers}
         cookies = self._reception.cookies_due(visit)
-        for cookie in cookies:
-            headers.append("set-cookie", cookie)
         if cookies:
-            headers["cache-control"] = "no-store"  # whatever the app says of its page
+            headers += [(b"set-cookie", cookie.encode("latin-1")) for cookie in cookies]
+            MutableHeaders(raw=headers)["cache-control"] = "no-store"  # whatever the app says
         # With less a browser shows a page again to who goes back after the logout. What has a
         # validator, as files have, is for all.
-        elif visit.personal or (
-            visit.session is not None and "etag" not in headers and "last-modified" not in headers
+        elif b"cache-control" not in names and (
+            visit.personal or (visit.session is not None and not names & _VALIDATORS)
         ):
-            headers.setdefault("cache-control", "no-store")
+            headers.append((b"cache-control", b"no-store"))
 
 
 class _Answer:

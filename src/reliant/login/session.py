@@ -90,7 +90,8 @@ class Session:
     @property
     def claims(self) -> UserInfo:
         """The validated claims: of the ID Token, over those of the UserInfo endpoint if asked."""
-        return UserInfo({**self.record.profile, **self.record.claims})
+        profile, claims = self.record.profile, self.record.claims
+        return UserInfo({**profile, **claims}) if profile else claims
 
     @property
     def iss(self) -> str:

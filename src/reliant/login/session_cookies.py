@@ -72,8 +72,8 @@ def faded(name: str, value: str, present: Iterable[str]) -> list[str]:
 
 def strays(name: str, value: str, present: Iterable[str]) -> list[str]:
     """Set-Cookie values that take back what other logins left, as of several tabs at once."""
-    own = f"{name}!{value.partition('~')[0]}"
-    return [clear_cookie(it) for it in _parts(f"{name}!", present) if not it.startswith(own)]
+    all_of, own = f"{name}!", f"{name}!{value.partition('~')[0]}"
+    return [clear_cookie(it) for it in present if it.startswith(all_of) and not it.startswith(own)]
 
 
 def _parts(prefix: str, present: Iterable[str]) -> list[str]:

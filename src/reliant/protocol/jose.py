@@ -19,6 +19,7 @@ from typing import Any
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from joserfc import jwe, jws
 from joserfc.errors import JoseError
@@ -30,8 +31,10 @@ __all__ = [
     "CONTENT_ENCRYPTION_ALGORITHMS",
     "KEY_MANAGEMENT_ALGORITHMS",
     "SYMMETRIC_ALGORITHMS",
+    "Cipher",
     "Jws",
     "Key",
+    "Mac",
     "MalformedToken",
     "decrypt",
     "derive_key",
@@ -43,10 +46,8 @@ __all__ = [
     "import_jwk",
     "import_private_keys",
     "is_encrypted",
-    "open_sealed",
     "parse_jws",
     "public_jwk",
-    "seal",
     "secret_key",
     "sign_jwt",
     "signing_key",
@@ -369,29 +370,45 @@ def derive_key(secret: str | bytes, purpose: str) -> bytes:
     return hkdf.derive(octets)
 
 
-def seal(payload: bytes, key: bytes) -> str:
-    """Encrypt and authenticate ``payload``: a compact JWE, ``dir`` with A256GCM.
+class Mac:
+    """HMAC-SHA256 with one key, set up once: a third of what it costs each time anew."""
 
-    ``key``: 32 octets.
-    """
-    vector = secrets.token_bytes(_VECTOR)
-    sealed = AESGCM(key).encrypt(vector, payload, _SEALED_HEADER)
-    # The encrypted key is empty (RFC 7516 section 7.1).
-    parts = (b"", vector, sealed[:-_TAG], sealed[-_TAG:])
-    return b".".join((_SEALED_HEADER, *map(_b64encode, parts))).decode()
+    def __init__(self, key: bytes) -> None:
+        self._keyed = HMAC(key, hashes.SHA256())
+
+    def of(self, octets: bytes) -> bytes:
+        """The code of ``octets``: 32 octets."""
+        mac = self._keyed.copy()
+        mac.update(octets)
+        return mac.finalize()
 
 
-def open_sealed(value: str, key: bytes) -> bytes | None:
-    """Open what ``seal`` made with ``key``; None if it is anything else."""
-    try:
-        header, encrypted_key, *parts = value.encode("ascii").split(b".")
-        vector, ciphertext, tag = map(_b64decode, parts)
-        # No other header, and no tag cut short.
-        if (header, encrypted_key, len(vector), len(tag)) != (_SEALED_HEADER, b"", _VECTOR, _TAG):
+class Cipher:
+    """Encrypts and authenticates with one key of 32 octets: compact JWEs, ``dir`` and A256GCM."""
+
+    def __init__(self, key: bytes) -> None:
+        self._keyed = AESGCM(key)
+
+    def seal(self, payload: bytes) -> str:
+        """Encrypt and authenticate ``payload``."""
+        vector = secrets.token_bytes(_VECTOR)
+        sealed = self._keyed.encrypt(vector, payload, _SEALED_HEADER)
+        # The encrypted key is empty (RFC 7516 section 7.1).
+        parts = (b"", vector, sealed[:-_TAG], sealed[-_TAG:])
+        return b".".join((_SEALED_HEADER, *map(_b64encode, parts))).decode()
+
+    def open(self, value: str) -> bytes | None:
+        """Open what ``seal`` made with this key; None if it is anything else."""
+        try:
+            header, encrypted_key, *parts = value.encode("ascii").split(b".")
+            vector, ciphertext, tag = map(_b64decode, parts)
+            # No other header, and no tag cut short.
+            found = (header, encrypted_key, len(vector), len(tag))
+            if found != (_SEALED_HEADER, b"", _VECTOR, _TAG):
+                return None
+            return self._keyed.decrypt(vector, ciphertext + tag, _SEALED_HEADER)
+        except (ValueError, InvalidTag):
             return None
-        return AESGCM(key).decrypt(vector, ciphertext + tag, _SEALED_HEADER)
-    except (ValueError, InvalidTag):
-        return None
 
 
 def _b64decode(text: bytes) -> bytes:

@@ -38,9 +38,9 @@ def cookies_of(request: HTTPConnection) -> dict[str, str]:
     named ``\\xa0__Host-x``, which a browser takes from any subdomain, would count as ``__Host-x``.
     """
     headers = request.scope.get("headers") or ()
-    octets = b";".join(value for name, value in headers if name.lower() == b"cookie")
-    pairs = (pair.partition("=") for pair in octets.decode("latin-1").split(";"))
-    return {name.strip(" \t"): value.strip(" \t") for name, _, value in pairs}
+    octets = b";".join([value for name, value in headers if name.lower() == b"cookie"])
+    pairs = [pair.strip(" \t").partition("=") for pair in octets.decode("latin-1").split(";")]
+    return {name: value for name, _, value in pairs}
 
 
 def origin_of_request(request: HTTPConnection) -> str | None:

@@ -52,7 +52,6 @@ class CookieSessions:
         self.ended: Ended = Ended(self.safe)
         self.clock = clock
         self._records = Sealer(secrets, f"reliant session cookie {client}")
-        self._stamps = Sealer(secrets, f"reliant session stamp {client}")
         self.idle = idle
         self._refreshed: dict[str, _Generation] = {}
 
@@ -113,7 +112,8 @@ class CookieSessions:
 
     def stamp(self, record: SessionRecord) -> str:
         """The part of a session's value that tells when it was last used."""
-        return self._stamps.seal({"id": record.id, "seen": self.clock()})
+        seen = str(int(self.clock()))
+        return f"{seen}.{self.safe.proof('seen', record.id, seen)}"
 
     def seal(self, record: SessionRecord) -> str:
         """The record as a part of a session's value; raises ``ConfigurationError`` for one too
@@ -147,8 +147,8 @@ class CookieSessions:
         return record if record is not None and value.startswith(f"{record.id}~") else None
 
     def _seen(self, value: str, record: SessionRecord) -> float | None:
-        found = self._stamps.open(value.split("~")[1])
-        return float(found["seen"]) if found is not None and found["id"] == record.id else None
+        seen, _, proof = value.split("~")[1].partition(".")
+        return float(seen) if self.safe.proves(proof, "seen", record.id, seen) else None
 
 
 class IndexedCookieSessions(CookieSessions):

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import base64
-import hmac
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from reliant.protocol.jose import derive_key, open_sealed, seal
+from reliant.protocol.jose import Cipher, Mac, derive_key
 from reliant.protocol.values import random_token, s256, same
 from reliant.storage.store import Store
 
@@ -39,7 +38,7 @@ class Safe:
     def __init__(self, store: Store, secrets: Sequence[str | bytes], purpose: str) -> None:
         self.store = store
         self._kind = purpose.split()[0]
-        self._keys = [derive_key(secret, f"reliant {purpose}") for secret in secrets]
+        self._macs = [Mac(derive_key(secret, f"reliant {purpose}")) for secret in secrets]
 
     @staticmethod
     def new_secret() -> str:
@@ -86,39 +85,39 @@ class Safe:
 
     def proof(self, *parts: str) -> str:
         """22 characters that nobody without the application's secret can make for these texts."""
-        return _proof(self._keys[0], parts)[:22]
+        return _proof(self._macs[0], parts)[:22]
 
     def proves(self, proof: str, *parts: str) -> bool:
         """Tell whether ``proof`` was made for these texts, also with an older secret key."""
-        return any(same(proof, _proof(key, parts)[:22]) for key in self._keys)
+        return any(same(proof, _proof(mac, parts)[:22]) for mac in self._macs)
 
     def secret_for(self, *parts: str) -> str:
         """The secret that belongs to these texts, and that only the application can tell."""
-        return _proof(self._keys[0], ("secret", *parts))
+        return _proof(self._macs[0], ("secret", *parts))
 
     def names(self, *parts: str) -> list[str]:
         """Keys of the store that stand for these texts and do not tell them; the first is new.
 
         There is one for each secret key, since what an older one named is still there.
         """
-        return [f"{self._kind}.{_proof(key, ('name', *parts))}" for key in self._keys]
+        return [f"{self._kind}.{_proof(mac, ('name', *parts))}" for mac in self._macs]
 
     def _seal(self, secret: str, text: str) -> str:
-        return seal(text.encode(), _key(self._keys[0], secret))
+        return _cipher(self._macs[0], secret).seal(text.encode())
 
     def _open(self, secret: str, sealed: str | None) -> Found | None:
-        for key in self._keys if sealed is not None else ():
-            opened = open_sealed(sealed or "", _key(key, secret))
+        for mac in self._macs if sealed is not None else ():
+            opened = _cipher(mac, secret).open(sealed or "")
             if opened is not None:
                 return Found(opened.decode(), sealed or "")
         return None
 
 
 # HMAC as the key derivation of NIST SP 800-108, its key being one already: 1 µs instead of 15.
-def _key(key: bytes, secret: str) -> bytes:
-    return hmac.digest(key, b"key\0" + secret.encode(), "sha256")
+def _cipher(mac: Mac, secret: str) -> Cipher:
+    return Cipher(mac.of(b"key\0" + secret.encode()))
 
 
-def _proof(key: bytes, parts: Sequence[str]) -> str:
+def _proof(mac: Mac, parts: Sequence[str]) -> str:
     text = "\0".join(("proof", *parts)).encode("utf-8", "surrogatepass")
-    return base64.urlsafe_b64encode(hmac.digest(key, text, "sha256")).rstrip(b"=").decode()
+    return base64.urlsafe_b64encode(mac.of(text)).rstrip(b"=").decode()

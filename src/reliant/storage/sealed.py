@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from reliant.protocol.jose import derive_key, open_sealed, seal
+from reliant.protocol.jose import Cipher, derive_key
 
 __all__ = ["Sealer"]
 
@@ -18,7 +18,7 @@ class Sealer:
     """
 
     def __init__(self, secrets: Sequence[str | bytes], purpose: str) -> None:
-        self._keys: tuple[bytes, ...] = tuple(derive_key(secret, purpose) for secret in secrets)
+        self._ciphers = tuple(Cipher(derive_key(secret, purpose)) for secret in secrets)
 
     def seal(self, value: dict[str, Any]) -> str:
         """Encrypt ``value``; raises ``TypeError`` where it is not JSON."""
@@ -32,12 +32,12 @@ class Sealer:
 
     def seal_text(self, text: str) -> str:
         """Encrypt ``text``."""
-        return seal(text.encode(), self._keys[0])
+        return self._ciphers[0].seal(text.encode())
 
     def open_text(self, sealed: str) -> str | None:
         """Decrypt what ``seal_text`` made; None for anything else."""
-        for key in self._keys:
-            opened = open_sealed(sealed, key)
+        for cipher in self._ciphers:
+            opened = cipher.open(sealed)
             if opened is not None:
                 return opened.decode()
         return None
