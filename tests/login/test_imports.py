@@ -27,3 +27,12 @@ def test_sessions_load_no_redis_before_it_is_used() -> None:
     loaded = loaded_by("from reliant.login import Login, RedisStore")
     assert "reliant.login" in loaded
     assert "redis" not in loaded
+
+
+def test_the_http_library_is_loaded_by_the_first_request_or_the_lifespan() -> None:
+    alone = {"httpx2", "httpcore2"}
+    register = (
+        "from reliant.starlette import OAuth; oauth = OAuth(); oauth.register('op', client_id='x')"
+    )
+    assert not loaded_by(f"{register}; oauth.op") & alone
+    assert alone <= loaded_by(f"{register}\nimport anyio\nanyio.run(oauth.__aenter__)")

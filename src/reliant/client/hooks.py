@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
-
-import httpx2
+from typing import TYPE_CHECKING, Any
 
 from reliant.errors import ConfigurationError
 from reliant.protocol.messages import HttpRequest, HttpResponse
@@ -17,7 +15,8 @@ __all__ = ["ComplianceHooks"]
 REQUEST_HOOKS = ("access_token_request", "refresh_token_request", "revoke_token_request")
 RESPONSE_HOOKS = ("access_token_response", "refresh_token_response")
 
-_UNFIXABLE = (httpx2.HTTPStatusError, json.JSONDecodeError, UnicodeDecodeError, RecursionError)
+if TYPE_CHECKING:
+    import httpx2
 
 
 class ComplianceHooks:
@@ -67,6 +66,8 @@ class ComplianceHooks:
         """Pass an answer of the protocol through the hooks of one kind."""
         if not self._hooks[kind]:
             return response
+        import httpx2
+
         fixed = httpx2.Response(
             response.status,
             headers={"content-type": response.headers.get("content-type", "")},
@@ -76,7 +77,9 @@ class ComplianceHooks:
         for hook in self._hooks[kind]:
             try:
                 fixed = await call(hook, fixed)
-            except _UNFIXABLE:
+            except (
+                httpx2.HTTPStatusError, json.JSONDecodeError, UnicodeDecodeError, RecursionError,
+            ):  # fmt: skip
                 # A fix may begin with raise_for_status() or json(); where that fails, the answer
                 # is nothing to fix, and the judgement that comes next says what is wrong with it.
                 return response

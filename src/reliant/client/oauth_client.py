@@ -7,8 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import httpx2
-
 from reliant import __version__
 from reliant.client.settings import ClientSettings
 from reliant.client.shared_refresh import SharedRefresh
@@ -16,7 +14,7 @@ from reliant.client.token_endpoint import TokenEndpoint
 from reliant.client.verifier import TokenVerifier
 from reliant.errors import ConfigurationError, IDTokenError, MissingTokenError
 from reliant.http.provider import OpenIDProvider
-from reliant.http.transport import HttpTransport, provider_error
+from reliant.http.transport import HttpTransport
 from reliant.protocol.api_call import check_destination, needs_refresh, resolve_url
 from reliant.protocol.authorization import (
     authorization_parameters,
@@ -50,6 +48,8 @@ from reliant.storage.calls import call
 from reliant.storage.references import References
 
 if TYPE_CHECKING:
+    import httpx2
+
     from reliant.protocol.claim_sources import SourcedClaim
 
 __all__ = ["OAuthClient"]
@@ -546,15 +546,14 @@ class OAuthClient:
             options = {**options, "headers": headers}
             if data is not None:
                 options["data"] = data
-        try:
-            response = await self.transport.request(method, url, **options)
-        except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as exc:
-            raise provider_error(exc) from exc
+        response = await self.transport.request(method, url, **options)
         if refreshed is not None:
             response.extensions["oauth_token"] = refreshed
         return response
 
     def _place(self, access_token: str, options: Mapping[str, Any]) -> tuple[Any, Any]:
+        import httpx2
+
         headers, data = httpx2.Headers(options.get("headers")), options.get("data")
         if self.settings.token_placement == "body":
             return headers, {**(data or {}), "access_token": access_token}

@@ -8,9 +8,10 @@ from typing import TypeVar
 
 from reliant.errors import ProviderError
 
-__all__ = ["MAX_BODY", "capped", "headers_by_name", "read_body"]
+__all__ = ["MAX_BODY", "TIMEOUT", "capped", "headers_by_name", "read_body"]
 
 MAX_BODY = 1024 * 1024  # octets, after decompression
+TIMEOUT = 10.0  # seconds, for a whole exchange
 
 B = TypeVar("B", bytes, bytearray)
 

@@ -15,19 +15,17 @@ import anyio
 import httpx2
 from anyio.lowlevel import RunVar
 
-from reliant.errors import ConfigurationError
-from reliant.http.body import capped, headers_by_name, read_body
+from reliant.errors import ConfigurationError, ProviderError
+from reliant.http.body import TIMEOUT, capped, headers_by_name, read_body
+from reliant.http.pool import Pool
 from reliant.protocol.messages import HttpRequest, HttpResponse
 from reliant.protocol.values import is_secure_url
 
 if TYPE_CHECKING:
     import httpcore2
 
-    from reliant.http.pool import Pool
+__all__ = ["Line", "deadline", "provider_error", "warm_up"]
 
-__all__ = ["TIMEOUT", "Line", "warm_up"]
-
-TIMEOUT = 10.0  # seconds, for a whole exchange
 IDLE = 5.0  # seconds after which httpx2 uses a connection no more, unless limits= says otherwise
 MAX_ADDRESSES = 16  # judged and kept; a provider has fewer endpoints
 
@@ -90,7 +88,7 @@ class Line:
             context = httpx2.create_ssl_context(context, trust_env=trust_env)
         # Where all timeouts are the same, the deadline of the whole exchange says so already.
         timeouts = self._timeouts if len(set(self._timeouts.values())) > 1 else {}
-        return _pool_class()(context, options.get("limits"), timeouts)
+        return Pool(context, options.get("limits"), timeouts)
 
     def _expiry(self) -> float | None:
         if self._options.get("transport") is not None or self._options.get("mounts"):
@@ -149,6 +147,16 @@ class Line:
             return await self._pool.send(request, address.target, headers)
         return await self._send_by_client(request, address.url, headers)
 
+    async def request(self, method: str, url: str, **options: Any) -> httpx2.Response:
+        """Send a request of the app's, with ``options`` of ``httpx2.AsyncClient.request``.
+
+        Raises ``ProviderError``.
+        """
+        try:
+            return await self.client().request(method, url, **options)
+        except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as exc:
+            raise provider_error(exc) from exc
+
     async def _send_by_client(
         self, request: HttpRequest, url: httpx2.URL, headers: Mapping[str, str]
     ) -> HttpResponse:
@@ -196,13 +204,6 @@ class Line:
             await self._client.aclose()
 
 
-def _pool_class() -> type[Pool]:
-    # Not above, for httpcore2 would be a large part of what importing this library takes.
-    from reliant.http.pool import Pool
-
-    return Pool
-
-
 @cache
 def _tls_context() -> ssl.SSLContext:
     # About 16 ms to make, so one serves the whole process.
@@ -211,6 +212,36 @@ def _tls_context() -> ssl.SSLContext:
 
 def warm_up() -> None:
     """Do at a program's start what its first request would have all others wait for."""
-    _pool_class()
     with suppress(OSError):  # the first request tells of certificates that can't be read
         _tls_context()
+
+
+def provider_error(exc: Exception, url: str = "") -> ProviderError:
+    """Tell a failed exchange in our words; the original is for the caller to chain.
+
+    ``url``: what was asked, of which the host is told.
+    """
+    who = f" at {url.partition('//')[2].partition('/')[0]}" if url else ""
+    if isinstance(exc, TimeoutError | httpx2.TimeoutException):
+        return ProviderError(
+            description=f"The provider{who} did not answer in time. Try again; if it lasts, check "
+            "the provider's status and this machine's network.",
+            code="http.timeout",
+            status_hint=504,
+        )
+    if isinstance(exc, httpx2.NetworkError | httpx2.RemoteProtocolError | OSError):
+        return ProviderError(
+            description=f"The connection to the provider{who} failed. Check its address, its "
+            "certificate and this machine's network.",
+            code="http.connection",
+        )
+    return ProviderError(
+        description=f"The exchange with the provider{who} failed ({type(exc).__name__}).",
+        code="http.failed",
+    )
+
+
+def deadline(timeout: Any) -> float:
+    """The seconds of a whole exchange; ``timeout``: of its steps, as httpx2 takes it."""
+    limits = httpx2.Timeout(timeout).as_dict().values()
+    return max((limit for limit in limits if limit is not None), default=TIMEOUT)

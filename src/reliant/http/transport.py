@@ -1,19 +1,27 @@
-"""Sending: one pooled httpx2 client per event loop, with limits on everything that comes back."""
+"""Sending: one line per event loop, with limits on everything that comes back.
+
+What is behind it, and with it httpx2, is imported when it is used: by the lifespan of an app, or by
+its first request. It would be a seventh of what importing this library takes.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import anyio
 import anyio.lowlevel
-import httpx2
 
-from reliant.errors import OAuthError, ProviderError
-from reliant.http.line import TIMEOUT, Line
+from reliant.errors import OAuthError
+from reliant.http.body import TIMEOUT
 from reliant.protocol.messages import HttpRequest, HttpResponse
 
-__all__ = ["CLIENT_OPTIONS", "HttpTransport", "Transport"]
+if TYPE_CHECKING:
+    import httpx2
+
+    from reliant.http.line import Line
+
+__all__ = ["CLIENT_OPTIONS", "HttpTransport", "Transport", "warm_up"]
 
 # What client_kwargs may pass on to httpx2.AsyncClient. Redirects, cookies, auth and base_url are
 # not among them: tokens travel here, and each user's cookies would be sent for all others.
@@ -65,12 +73,17 @@ class HttpTransport:
         except OAuthError:
             raise
         except Exception as exc:  # a transport can raise anything; none of it may leave
+            from reliant.http.line import provider_error
+
             raise provider_error(exc, request.url) from exc
 
     async def request(self, method: str, url: str, **options: Any) -> httpx2.Response:
-        """Send a request of the app's, with ``options`` of ``httpx2.AsyncClient.request``."""
+        """Send a request of the app's, with ``options`` of ``httpx2.AsyncClient.request``.
+
+        Raises ``ProviderError``.
+        """
         async with self._line() as line:
-            return await line.client().request(method, url, **options)
+            return await line.request(method, url, **options)
 
     async def aclose(self) -> None:
         """Close the running loop's connections; a later request opens new ones."""
@@ -88,6 +101,8 @@ class HttpTransport:
         loop = anyio.lowlevel.current_token().native_token
         line = self._lines.get(loop)
         if line is None or line.closed:
+            from reliant.http.line import Line
+
             self._forget_what_is_closed()
             line = self._lines[loop] = Line(self._options, self._user_agent)
         return line
@@ -99,33 +114,16 @@ class HttpTransport:
                 del self._lines[loop]
 
 
-def provider_error(exc: Exception, url: str = "") -> ProviderError:
-    """Tell a failed exchange in our words; the original is for the caller to chain.
+def warm_up() -> None:
+    """Do at a program's start what its first request would have all others wait for."""
+    from reliant.http.line import warm_up
 
-    ``url``: what was asked, of which the host is told.
-    """
-    who = f" at {url.partition('//')[2].partition('/')[0]}" if url else ""
-    if isinstance(exc, TimeoutError | httpx2.TimeoutException):
-        return ProviderError(
-            description=f"The provider{who} did not answer in time. Try again; if it lasts, check "
-            "the provider's status and this machine's network.",
-            code="http.timeout",
-            status_hint=504,
-        )
-    if isinstance(exc, httpx2.NetworkError | httpx2.RemoteProtocolError | OSError):
-        return ProviderError(
-            description=f"The connection to the provider{who} failed. Check its address, its "
-            "certificate and this machine's network.",
-            code="http.connection",
-        )
-    return ProviderError(
-        description=f"The exchange with the provider{who} failed ({type(exc).__name__}).",
-        code="http.failed",
-    )
+    warm_up()
 
 
 def _deadline(timeout: Any) -> float:
     if isinstance(timeout, int | float):
         return float(timeout)
-    limits = httpx2.Timeout(timeout).as_dict().values()
-    return max((limit for limit in limits if limit is not None), default=TIMEOUT)
+    from reliant.http.line import deadline
+
+    return deadline(timeout)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import httpx2
 from starlette.requests import Request
 from starlette.responses import RedirectResponse
 from starlette.routing import Route
@@ -24,6 +23,9 @@ from reliant.starlette.transactions import TransactionStore
 from reliant.storage.calls import call
 from reliant.storage.references import References
 from reliant.storage.replay import ReplayGuard
+
+if TYPE_CHECKING:
+    import httpx2
 
 __all__ = ["StarletteClient"]
 

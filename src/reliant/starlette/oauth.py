@@ -24,8 +24,7 @@ from reliant.errors import (
     OAuthError,
     printable,
 )
-from reliant.http.line import warm_up
-from reliant.http.transport import HttpTransport
+from reliant.http.transport import HttpTransport, warm_up
 from reliant.protocol.transaction import LOGIN_LIFETIME
 from reliant.protocol.webfinger import (
     build_webfinger_request,
