@@ -726,6 +726,43 @@ class TestInCookies:
             await world.worker().token(family, OWN)
         assert [form["token"] for form in world.provider.forms("/revoke")] == ["refresh-1"]
 
+    async def test_a_store_that_is_away_just_after_the_write(
+        self, world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        value = await self.value(world)
+        family, add, ask = await self.find(world, value), world.store.add, world.store.get_many
+        away = [True]
+
+        async def write(key: str, text: str, seconds: float) -> bool:
+            monkeypatch.setattr(world.store, "get_many", fail_once)
+            return await add(key, text, seconds)
+
+        async def fail_once(keys: Any) -> Any:
+            if away.pop() if away else False:
+                raise StoreError(description="Away.")
+            return await ask(keys)
+
+        monkeypatch.setattr(world.store, "add", write)
+        assert (await world.worker().token(family, OWN))["access_token"] == "access-1"
+        assert caplog.messages == []
+
+    async def test_the_newest_token_is_given_back_whoever_refreshed_it(self, world: World) -> None:
+        """Two processes that know nothing of each other; the cookie knows best."""
+        one = self.sessions(world)
+        other = CookieSessions(SECRETS, "op", 10**6, world.clock)
+        world.provider.at["/token"] = lambda _: world.provider.token(expires_in=20)
+        value = await self.value(world)
+        for sessions in (one, other):
+            family = await sessions.find(value, lambda: True)
+            assert family is not None
+            await world.worker().token(family, OWN)
+            session, stamp, _ = value.split("~")
+            value = f"{session}~{stamp}~{(family.renewed() or '').rpartition('~')[2]}"
+            world.clock.advance(100)
+        last = await one.delete(value)
+        assert last is not None
+        assert last.token["refresh_token"] == "refresh-2"
+
     async def test_an_answer_that_is_late_brings_back_no_old_tokens(self, world: World) -> None:
         world.provider.at["/token"] = lambda _: world.provider.token(expires_in=20)
         sessions, worker = self.sessions(world), world.worker()

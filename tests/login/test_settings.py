@@ -139,6 +139,16 @@ def test_what_lets_people_go_in_circles_is_told_once(caplog: pytest.LogCaptureFi
     assert "another secret_key" in caplog.messages[1]
 
 
+def test_what_is_left_of_a_session_is_no_stranger(caplog: pytest.LogCaptureFixture) -> None:
+    app = LoginApp("cookies")
+    browser = app.logged_in()
+    app.clock.advance(3600)
+    with app.provider.fault("token.error", "invalid_grant"):
+        assert browser.get("/token").status_code == 401
+    assert whoami(browser) is None
+    assert "is none of ours" not in caplog.text
+
+
 @pytest.mark.parametrize("prefix", ["/auth", "/sub/auth"])
 def test_routes_elsewhere_than_they_were_told(prefix: str) -> None:
     app = LoginApp("store")

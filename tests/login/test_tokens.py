@@ -496,6 +496,40 @@ class TestVault:
         assert len(tokens) == 1
         assert tokens[0] not in used  # but the one that came of it
 
+    def test_a_hook_that_deletes_it(self) -> None:
+        """It is told of a new token when others can have the lock again."""
+        handles: list[str] = []
+
+        async def hook(*_: Any, **__: Any) -> None:
+            with anyio.fail_after(5):
+                await site.auth.vault.delete(handles[0])
+
+        site = LoginApp("store", settings={"update_token": hook})
+        handles.append(self.put(site, site.logged_in()))
+        site.clock.advance(3600)
+        assert self.ask(site, handles[0])["access_token"]
+        with pytest.raises(LoginRequired):
+            self.ask(site, handles[0])
+
+    def test_a_logout_while_it_moves_there(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        app = LoginApp("indexed")
+        browser = app.logged_in()
+        add = app.store.add
+
+        async def log_out_too(key: str, text: str, seconds: float) -> bool:
+            done = await add(key, text, seconds)
+            await app.auth.logout_everywhere(app.provider.issuer, "alice")
+            return done
+
+        monkeypatch.setattr(app.store, "add", log_out_too)
+
+        async def keep(request: Request) -> Response:
+            return JSONResponse({"handle": await app.auth.vault.put(app.auth.session(request))})
+
+        app.app.router.routes.append(Route("/keep", keep))
+        assert browser.get("/keep").json()["code"] == "session.ended"
+        assert app.provider.count("revoke") == 1
+
     def test_what_was_not_revoked_is_still_there(self, app: LoginApp) -> None:
         handle = self.put(app, app.logged_in())
         with app.provider.fault("revoke.status", 503), pytest.raises(OAuthError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from reliant.storage import replay
@@ -49,6 +51,19 @@ async def test_a_key_may_be_forgotten_on_purpose() -> None:
     await guard.forget(held)
     assert cache.kept == {}
     assert await guard.first_use("a", 10)
+
+
+async def test_a_cache_that_gives_octets() -> None:
+    class Octets(Cache):
+        def get(self, key: str) -> Any:
+            found = super().get(key)
+            return found and found.encode()
+
+    guard = ReplayGuard(Octets(), clock=lambda: 0.0)
+    held = await guard.hold("a")
+    assert held is not None
+    await guard.forget(held)
+    assert await guard.hold("a") is not None
 
 
 @pytest.mark.parametrize("cache", [None, Cache()])

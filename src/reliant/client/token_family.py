@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -183,11 +184,16 @@ class Refresher:
             await _reread(need.family)
             return need.is_met(self._clock())
 
-        record = await locked(need.family, lambda hold: self._exchange(need, hold), done)
+        news: list[tuple[Token, Token]] = []
+        record = await locked(need.family, lambda hold: self._exchange(need, hold, news), done)
+        for answer, old in news:  # without the lock, for the hook may want it
+            await uninterrupted(partial(self._client().tell_update, answer, old))
         return need.family.record if record is None else record
 
-    async def _exchange(self, need: _Need, hold: Hold) -> SessionRecord:
-        """Read again, refresh, write: the work of who has the lock."""
+    async def _exchange(
+        self, need: _Need, hold: Hold, news: list[tuple[Token, Token]]
+    ) -> SessionRecord:
+        """Read again, refresh, write: the work of who has the lock; ``news``: gets what came."""
         family, wanted, client = need.family, need.wanted, self._client()
         await _reread(family)
         record = family.record
@@ -223,7 +229,7 @@ class Refresher:
         answer["obtained_at"] = int(self._clock())
         new = record.with_other(wanted.key, answer) if wanted.params else record.with_token(answer)
         new = await self._keep(family, new, hold)
-        await client.tell_update(answer, record.token)
+        news.append((answer, record.token))
         return new
 
     async def _keep(self, family: TokenFamily, new: SessionRecord, hold: Hold) -> SessionRecord:
@@ -236,7 +242,7 @@ class Refresher:
                 if await family.write(new, claim.fence):
                     return new
                 if not await family.reread():
-                    await self._give_back(new.token)
+                    await self.give_back(new.token)
                     raise _ended()
                 # What we read is still there, so it is the fence that went: the store lost it, or
                 # the lock ran out while we stood still.
@@ -254,8 +260,8 @@ class Refresher:
                     raise
             await anyio.sleep(0.2)
 
-    async def _give_back(self, token: Token) -> None:
-        """Revoke what came for a login that was ended meanwhile."""
+    async def give_back(self, token: Token) -> None:
+        """Revoke what belongs to a login that was ended meanwhile."""
         try:
             await self._client().revoke_token(token)
         except OAuthError as exc:

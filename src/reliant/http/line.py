@@ -155,7 +155,7 @@ class Line:
         try:
             return await self.client().request(method, url, **options)
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as exc:
-            raise provider_error(exc) from exc
+            raise provider_error(exc, str(url)) from exc
 
     async def _send_by_client(
         self, request: HttpRequest, url: httpx2.URL, headers: Mapping[str, str]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 from starlette.authentication import AuthCredentials, UnauthenticatedUser
@@ -9,12 +10,14 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from reliant.errors import LoginRequired, OAuthError
+from reliant.errors import ConfigurationError, LoginRequired, OAuthError
 from reliant.login.reception import Reception, note
 from reliant.login.setup import check_order
 from reliant.login.visit import Visit
 
 __all__ = ["LoginMiddleware"]
+
+log: logging.Logger = logging.getLogger("reliant")
 
 # What a WebSocket is closed with, by what the status would be. 4000 to 4999 are the application's
 # (RFC 6455 section 7.4.2); 1011 is an internal error, 1013 "try again later".
@@ -39,12 +42,11 @@ class LoginMiddleware:
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
+        if not self._is_checked:
+            self._check(scope.get("app"))
         visit = self._reception.new_visit(HTTPConnection(scope))
         answer = _Answer(scope, visit, send, self._add_headers)
         try:
-            if not self._is_checked:  # the app may have another lifespan than ours
-                check_order(scope.get("app"), self._reception.guarded)
-                self._is_checked = True
             await self._reception.recognise(visit)
             if "user" not in scope:  # another login of the same app may have found somebody
                 scope["user"], scope["auth"] = UnauthenticatedUser(), AuthCredentials()
@@ -64,6 +66,14 @@ class LoginMiddleware:
                 await response(scope, receive, answer.instead())
         else:
             await answer.go_on()
+
+    def _check(self, app: object) -> None:
+        """Let the log say what the lifespan refuses, for an app that has another one."""
+        self._is_checked = True
+        try:
+            check_order(app, self._reception.guarded)
+        except ConfigurationError as exc:
+            log.warning("%s", exc.description)
 
     def _add_headers(self, visit: Visit, message: Message) -> None:
         headers = message["headers"] = list(message.get("headers", ()))

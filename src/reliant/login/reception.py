@@ -48,6 +48,7 @@ from reliant.starlette.requests import cookies_of, header_of
 from reliant.starlette.routes import LogoutEvent
 from reliant.starlette.transactions import TransactionStore
 from reliant.storage.calls import call
+from reliant.storage.cookie_sessions import CookieSessions
 from reliant.storage.memory import MemoryStore
 from reliant.storage.session_record import SessionRecord
 from reliant.storage.sessions import RemoteSessions, Sessions, StoredSessions
@@ -175,6 +176,8 @@ class Reception:
 
     def _tell_of_strangers(self, value: str) -> None:
         """Say in the log what makes people go in circles where workers know not the same."""
+        if isinstance(self.sessions, CookieSessions) and "~" not in value:
+            return  # what is left of a session that was ended here
         if self.sessions.mark_of(value) is None:
             self._warn_once("a session cookie is none of ours: it was made with another secret_key "
                             "(all workers need the same, and the same at each start), or by a "

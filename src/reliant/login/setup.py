@@ -31,9 +31,10 @@ def check_order(app: Any, guarded: Iterable[tuple[object, object]]) -> None:
 
     ``guarded``: endpoints, and the same with what asks for a login before them.
     """
-    served = set(map(id, _endpoints(getattr(app, "routes", ()))))
-    for endpoint, inside in guarded:
-        if id(endpoint) in served and id(inside) not in served:
+    served = list(_endpoints(getattr(app, "routes", ())))
+    bare, within = set(map(id, served)), set(map(id, _within(served)))
+    for endpoint, asking in guarded:
+        if id(endpoint) in bare and id(asking) not in within:
             name = getattr(endpoint, "__name__", endpoint)
             raise ConfigurationError(
                 description=f"Nobody would be asked for a login at {name!r}, for the route has it "
@@ -41,6 +42,14 @@ def check_order(app: Any, guarded: Iterable[tuple[object, object]]) -> None:
                 "next to the function, or with FastAPI Depends(auth.user).",
                 code="configuration.required",
             )
+
+
+def _within(endpoints: Iterable[object]) -> Iterator[object]:
+    """Endpoints, and what other decorators have around them."""
+    for endpoint in endpoints:
+        while endpoint is not None:
+            yield endpoint
+            endpoint = getattr(endpoint, "__wrapped__", None)
 
 
 def _endpoints(routes: Iterable[Any]) -> Iterator[object]:

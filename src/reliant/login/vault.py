@@ -129,9 +129,13 @@ class Vault:
             raise LoginRequired(description="This login is over.", code="session.ended")
         if family.record.vault is not None:
             return
-        handle = await self._keep(family.record.token)
+        moved = family.record.token
+        handle = await self._keep(moved)
         if not await family.write(family.record.in_vault(handle), hold.claim.fence):
             await self._safe.delete(handle)
+            if not await family.reread():
+                await self._refresher.give_back(moved)
+                raise LoginRequired(description="This login is over.", code="session.ended")
             raise OAuthError(
                 "conflict",
                 "The session changed while its tokens were moved. Try again.",

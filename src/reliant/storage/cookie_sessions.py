@@ -85,8 +85,10 @@ class CookieSessions:
         seconds = max(0, record.latest_end - self.clock()) + CLOCKS_APART
         await self.ended.mark(("id", record.id), seconds)
         with suppress(StoreError):  # the session is over
-            newest = await self.safe.get(record.secret)
-            record = (newest and SessionRecord.loads(newest.text)) or record
+            found = await self.safe.get(record.secret)
+            newest = None if found is None else SessionRecord.loads(found.text)
+            if newest is not None and newest.generation > record.generation:
+                record = newest
         return record
 
     async def was_ended(self, record: SessionRecord) -> bool:
@@ -253,12 +255,11 @@ class CookieFamily:
             found = await safe.add(secret, text, seconds)
         else:
             found = await safe.replace(secret, self._found, text, seconds, fence)
-        # A logout meanwhile has revoked the tokens of before.
-        if found is None or await self._sessions.was_ended(record):
+        if found is None:
             return False
         self.record, self._found = record, found
         self._sessions.note(record)
-        return True
+        return not await self._sessions.was_ended(record)  # by a logout that revoked the old tokens
 
     async def end(self) -> None:
         self.over = True

@@ -62,8 +62,10 @@ class ReplayGuard:
         # Unless it took so long that another one has it.
         if self._used.get(held.key) == held.until:
             del self._used[held.key]
-        if self._cache is not None and await call(self._cache.get, _name(held.key)) == held.value:
-            await call(self._cache.delete, _name(held.key))
+        if self._cache is not None:
+            there = await call(self._cache.get, _name(held.key))
+            if there in (held.value, held.value.encode()):  # as redis-py has it, octets
+                await call(self._cache.delete, _name(held.key))
 
     async def _take(self, key: str, until: float) -> Held | None:
         now = self._clock()
