@@ -5,6 +5,7 @@ function and one more line in `PROGRAMS`.
 """
 
 import importlib.util
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -73,8 +74,8 @@ def oidc_provider() -> Path:
 
 
 def redis_server() -> Path:
-    """Redis, for the store tests."""
-    return on_path("redis-server")
+    """Redis, for the store tests; or what RELIANT_REDIS names, such as valkey-server."""
+    return on_path(os.environ.get("RELIANT_REDIS", "redis-server"))
 
 
 PROGRAMS = {
