@@ -15,7 +15,7 @@ from benchmarks.provider import CLIENT_ID, CLIENT_SECRET
 from reliant.starlette import OAuth
 
 
-def build(origin: str, **options: Any) -> Starlette:
+def new_oauth(origin: str, **options: Any) -> OAuth:
     """`options`: of `OAuth`."""
     oauth = OAuth(**options)
     oauth.register(
@@ -25,6 +25,12 @@ def build(origin: str, **options: Any) -> Starlette:
         server_metadata_url=f"{origin}/0/.well-known/openid-configuration",
         client_kwargs={"scope": "openid profile email"},
     )
+    return oauth
+
+
+def build(origin: str, **options: Any) -> Starlette:
+    """`options`: of `OAuth`."""
+    oauth = new_oauth(origin, **options)
 
     async def login(request: Request) -> Response:
         return await oauth.op.authorize_redirect(request, request.url_for("callback"))

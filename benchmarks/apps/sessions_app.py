@@ -17,10 +17,9 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from benchmarks.provider import CLIENT_ID, CLIENT_SECRET
+from benchmarks.apps.reliant_app import new_oauth
 from reliant import Token
 from reliant.login import Login, MemoryStore, RedisStore, Store
-from reliant.starlette import OAuth
 from reliant.storage.session_record import SessionRecord
 from reliant.storage.sessions import StoredSessions
 
@@ -28,21 +27,11 @@ SECRET = "a secret of the app, long enough for it"
 IDLE = 7200
 
 
-def new_oauth(origin: str) -> OAuth:
-    oauth = OAuth(secret_key=SECRET)
-    oauth.register(
-        "op",
-        client_id=CLIENT_ID,
-        client_secret=CLIENT_SECRET,
-        server_metadata_url=f"{origin}/0/.well-known/openid-configuration",
-        client_kwargs={"scope": "openid profile email"},
-    )
-    return oauth
-
-
 def build(origin: str, store: Store | None = None) -> Starlette:
     """Reliant's sessions: in cookies, or in a store."""
-    auth = Login(new_oauth(origin), "op", secret_key=SECRET, store=store, idle=IDLE)
+    auth = Login(
+        new_oauth(origin, secret_key=SECRET), "op", secret_key=SECRET, store=store, idle=IDLE
+    )
 
     async def page(request: Request) -> Response:
         return PlainTextResponse(auth.session(request).sub)
@@ -61,7 +50,7 @@ def build_redis(origin: str, redis: str) -> Starlette:
 
 def build_middleware(origin: str) -> Starlette:
     """The same in the cookie of Starlette's `SessionMiddleware`: signed, not encrypted."""
-    oauth = new_oauth(origin)
+    oauth = new_oauth(origin, secret_key=SECRET)
 
     async def login(request: Request) -> Response:
         return await oauth.op.authorize_redirect(request, request.url_for("callback"))
@@ -86,7 +75,7 @@ def build_middleware(origin: str) -> Starlette:
 
 def build_get(origin: str, redis: str) -> Starlette:
     """A text as large as such a session, got from Redis by its key, and no more."""
-    oauth, client = new_oauth(origin), Redis.from_url(redis)
+    oauth, client = new_oauth(origin, secret_key=SECRET), Redis.from_url(redis)
 
     async def login(request: Request) -> Response:
         return await oauth.op.authorize_redirect(request, request.url_for("callback"))

@@ -427,6 +427,16 @@ async def order(page: Page, site: LoginSite) -> None:
     await page.get_by_label("Note").fill(NOTE)
 
 
+async def order_too_late(
+    page: Page, context: BrowserContext, site: LoginSite, app: LoginApp
+) -> None:
+    """Send the form when the session is over, here and at the provider."""
+    await order(page, site)
+    app.clock.advance(IDLE)
+    await forget_at_provider(context)
+    await page.get_by_role("button", name="Buy").click()
+
+
 def count_posts(page: Page) -> list[str]:
     """The addresses that something is posted to from now on."""
     found: list[str] = []
@@ -475,10 +485,7 @@ async def test_a_form_is_sent_without_a_step_where_the_provider_knows_the_person
 async def test_a_form_waits_for_a_login_that_takes_two_tries(
     page: Page, context: BrowserContext, site: LoginSite, app: LoginApp
 ) -> None:
-    await order(page, site)
-    app.clock.advance(IDLE)
-    await forget_at_provider(context)
-    await page.get_by_role("button", name="Buy").click()
+    await order_too_late(page, context, site, app)
     await page.get_by_role("button", name="Cancel").click()
     await page.get_by_role("link", name="Try again").click()
     await sign_in(page)
@@ -489,10 +496,7 @@ async def test_a_form_waits_for_a_login_that_takes_two_tries(
 async def test_a_form_is_not_sent_for_another_person(
     page: Page, context: BrowserContext, site: LoginSite, app: LoginApp
 ) -> None:
-    await order(page, site)
-    app.clock.advance(IDLE)
-    await forget_at_provider(context)
-    await page.get_by_role("button", name="Buy").click()
+    await order_too_late(page, context, site, app)
     posts = count_posts(page)
     await sign_in(page, "bob")
     await expect(page).to_have_url(site.url("/"))

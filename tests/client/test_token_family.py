@@ -574,7 +574,9 @@ class TestInterruptions:
         assert (await world.ask(world.worker()))["access_token"] == "access-1"
         assert (await world.family()).record.token["refresh_token"] == "refresh-1"
 
-    async def test_a_request_that_is_cancelled_while_it_gets_the_lock(self, world: World) -> None:
+    async def test_a_request_that_is_cancelled_while_it_gets_the_lock(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """The clock stands still, so that a lock that nobody gives back is there for ever."""
         got, go_on, acquire = anyio.Event(), anyio.Event(), world.store.acquire
 
@@ -584,7 +586,7 @@ class TestInterruptions:
             await go_on.wait()
             return claim
 
-        world.store.acquire = slow  # type: ignore[method-assign]
+        monkeypatch.setattr(world.store, "acquire", slow)
         asked = asyncio.ensure_future(world.ask(world.worker()))
         await got.wait()
         asked.cancel()

@@ -90,6 +90,12 @@ class LoginApp:
         assert response.status_code == 303, response.text
         return browser
 
+    def use_back_channel(self) -> None:
+        """Register the address that the provider's logout tokens go to."""
+        (client,) = self.provider.clients.values()
+        uri = "https://testserver/auth/backchannel-logout"
+        self.provider.add_client(client.client_id, client.client_secret, backchannel_logout_uri=uri)
+
     def end_at_provider(self, user: str = "alice") -> None:
         """The provider ends all sessions of somebody, and tells the app by the back channel."""
         self.provider.client_transport = httpx2.ASGITransport(self.app)

@@ -118,12 +118,7 @@ def test_a_logout_that_can_not_be_carried_out(app: LoginApp, store: AwayStore) -
 
 
 def test_the_provider_may_send_its_logout_again(app: LoginApp, store: AwayStore) -> None:
-    (client,) = app.provider.clients.values()
-    app.provider.add_client(
-        client.client_id,
-        client.client_secret,
-        backchannel_logout_uri="https://testserver/auth/backchannel-logout",
-    )
+    app.use_back_channel()
     browser = app.logged_in()
     app.clock.advance(1)
     store.away = {"members", "time"}
@@ -141,12 +136,7 @@ def test_a_logout_of_the_provider_is_never_lost(
     app: LoginApp, store: AwayStore, command: int
 ) -> None:
     """From some command on the store is away, also to take back that the token was used."""
-    (client,) = app.provider.clients.values()
-    app.provider.add_client(
-        client.client_id,
-        client.client_secret,
-        backchannel_logout_uri="https://testserver/auth/backchannel-logout",
-    )
+    app.use_back_channel()
     browser = app.logged_in()
     app.clock.advance(1)
     store.left = command

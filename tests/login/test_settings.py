@@ -33,6 +33,10 @@ from tests.helpers.relying_party import new_browser
         ({"base_url": "app.example"}, "configuration.base_url"),
         ({"after_login": "https://elsewhere.example"}, "configuration.path"),
         ({"after_logout": "//elsewhere.example"}, "configuration.path"),
+        ({"base_url": "https://app.example/path"}, "configuration.base_url"),
+        ({"logout_at": "other"}, "configuration.logout_at"),
+        ({"store": MemoryStore}, "configuration.store"),
+        ({"revocations": "redis://127.0.0.1"}, "configuration.store"),
         ({"store": MemoryStore(), "revocations": MemoryStore()}, "configuration.revocations"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else value,
@@ -41,6 +45,14 @@ def test_what_it_refuses(options: dict[str, Any], code: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         Login(OAuth(), "op", **{"secret_key": SECRET, **options})
     assert caught.value.code == code
+
+
+def test_a_client_is_named() -> None:
+    oauth: Any = OAuth()
+    client: Any = oauth.register("op", **FakeProvider().register_settings())
+    with pytest.raises(ConfigurationError) as caught:
+        Login(oauth, client, secret_key=SECRET)
+    assert caught.value.code == "configuration.client"
 
 
 @pytest.mark.parametrize("secret", [SECRET, SECRET.encode(), Secret(SECRET), [SECRET, "old"]])
@@ -69,32 +81,26 @@ def test_old_secret_keys_serve_on() -> None:
     assert whoami(other) == "alice"
 
 
+async def start(auth: Login) -> None:
+    async with auth.lifespan(None):
+        pass
+
+
 def test_the_client_may_be_registered_later() -> None:
     oauth = OAuth()
     auth = Login(oauth, "op", secret_key=SECRET)
-
-    async def start() -> None:
-        async with auth.lifespan(None):
-            pass
-
     with pytest.raises(ConfigurationError) as caught:
-        anyio.run(start)
+        anyio.run(start, auth)
     assert caught.value.code == "configuration.client_unknown"
     oauth.register("op", **FakeProvider().register_settings())
-    anyio.run(start)
+    anyio.run(start, auth)
 
 
 def test_a_client_without_openid() -> None:
     oauth = OAuth()
     oauth.register("op", **FakeProvider().register_settings(scope="email"))
-    auth = Login(oauth, "op", secret_key=SECRET)
-
-    async def start() -> None:
-        async with auth.lifespan(None):
-            pass
-
     with pytest.raises(ConfigurationError) as caught:
-        anyio.run(start)
+        anyio.run(start, Login(oauth, "op", secret_key=SECRET))
     assert caught.value.code == "configuration.openid"
     assert "openid" in caught.value.description
 
