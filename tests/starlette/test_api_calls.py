@@ -195,6 +195,26 @@ async def test_only_our_errors_leave(error: Exception, code: str) -> None:
     assert "the-token" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("http://user:s3cret@127.0.0.1:9/v1?key=s3cret#s3cret", " at 127.0.0.1:9 failed"),
+        ("http://127.0.0.1?key=s3cret", " at 127.0.0.1:80 failed"),
+        ("http://[::1]:9/s3cret", " at ::1:9 failed"),
+    ],
+)
+async def test_an_error_names_the_host_and_nothing_else_of_the_address(url: str, told: str) -> None:
+    def fail(request: httpx2.Request) -> httpx2.Response:
+        raise httpx2.ConnectError("refused")
+
+    transport: Any = httpx2.MockTransport(fail)
+    client = _client(transport)
+    with pytest.raises(OAuthError) as caught:
+        await client.get(url, withhold_token=True)
+    assert told in caught.value.description
+    assert "s3cret" not in str(caught.value)
+
+
 async def test_a_url_that_is_none() -> None:
     for url in ("https://[", "http://a b", "//["):
         with pytest.raises(OAuthError):

@@ -15,11 +15,11 @@ import anyio
 import httpx2
 from anyio.lowlevel import RunVar
 
-from reliant.errors import ConfigurationError, ProviderError
+from reliant.errors import ConfigurationError, ProviderError, printable
 from reliant.http.body import TIMEOUT, capped, headers_by_name, read_body
 from reliant.http.pool import Pool
 from reliant.protocol.messages import HttpRequest, HttpResponse
-from reliant.protocol.values import is_secure_url
+from reliant.protocol.values import is_secure_url, origin_of
 
 if TYPE_CHECKING:
     import httpcore2
@@ -219,9 +219,10 @@ def warm_up() -> None:
 def provider_error(exc: Exception, url: str = "") -> ProviderError:
     """Tell a failed exchange in our words; the original is for the caller to chain.
 
-    ``url``: what was asked, of which the host is told.
+    ``url``: what was asked, of which host and port are told, and nothing that may be a secret.
     """
-    who = f" at {url.partition('//')[2].partition('/')[0]}" if url else ""
+    origin = origin_of(url)
+    who = "" if origin is None else f" at {printable(origin[1], 255)}:{origin[2]}"
     if isinstance(exc, TimeoutError | httpx2.TimeoutException):
         return ProviderError(
             description=f"The provider{who} did not answer in time. Try again; if it lasts, check "
