@@ -13,6 +13,7 @@ import pytest
 
 from reliant import LoginRequired, ProviderError, StoreError, Token, TokenError
 from reliant.client.token_family import Refresher, Wanted
+from reliant.client.uninterrupted import finished
 from reliant.errors import OAuthError
 from reliant.storage.cookie_sessions import CookieFamily, CookieSessions
 from reliant.storage.memory import MemoryStore
@@ -434,6 +435,10 @@ class TestInterruptions:
             return world.provider.token()
 
         world.provider.at["/token"] = slow
+        told: list[str] = []
+        world.client = new_client(
+            world.provider, world.clock, update_token=lambda token, **_: told.append("told")
+        )
         if how == "anyio":
             async with anyio.create_task_group() as group:
                 group.start_soon(world.ask, world.worker())
@@ -448,6 +453,8 @@ class TestInterruptions:
         go_on.set()
         assert (await world.ask(world.worker()))["access_token"] == "access-1"
         assert len(world.refreshes) == 1
+        await finished(5)
+        assert told == ["told"]
 
     async def test_a_worker_that_died_before_it_asked(
         self, world: World, caplog: pytest.LogCaptureFixture

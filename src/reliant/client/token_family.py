@@ -13,7 +13,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -184,10 +183,14 @@ class Refresher:
             await _reread(need.family)
             return need.is_met(self._clock())
 
+        async def tell() -> None:
+            for answer, old in news:
+                await self._client().tell_update(answer, old)
+
         news: list[tuple[Token, Token]] = []
-        record = await locked(need.family, lambda hold: self._exchange(need, hold, news), done)
-        for answer, old in news:  # without the lock, for the hook may want it
-            await uninterrupted(partial(self._client().tell_update, answer, old))
+        record = await locked(
+            need.family, lambda hold: self._exchange(need, hold, news), done, then=tell
+        )
         return need.family.record if record is None else record
 
     async def _exchange(
@@ -297,8 +300,10 @@ async def locked(
     family: TokenFamily,
     work: Callable[[Hold], Awaitable[T]],
     done: Callable[[], Awaitable[bool]],
+    *,
+    then: Callable[[], Awaitable[None]] | None = None,
 ) -> T | None:
-    """Do ``work`` with the family's lock, and return what it returns.
+    """Do ``work`` with the family's lock, ``then`` the rest without it; return what ``work`` does.
 
     While others hold it, wait until ``done`` says that it is not needed, and return None. Work that
     was begun goes on to its end, also where who asked for it is cancelled. Raises ``StoreError``,
@@ -308,7 +313,12 @@ async def locked(
 
     async def attempt() -> list[T]:
         claim = await _acquire(family, owner)
-        return [] if claim is None else [await _while_held(family, Hold(owner, claim), work)]
+        if claim is None:
+            return []
+        result = await _while_held(family, Hold(owner, claim), work)
+        if then is not None:
+            await then()
+        return [result]
 
     while not (results := await uninterrupted(attempt)):
         if await done():
