@@ -16,8 +16,8 @@ from joserfc.jwe import JWERegistry
 from joserfc.jwk import OctKey
 
 from reliant.errors import printable
-from reliant.protocol.jose import derive_key
 from reliant.protocol.messages import integer
+from reliant.protocol.sealing import derive_key
 from reliant.protocol.values import (
     Secret,
     append_query,

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa, x25519
 from joserfc.jwk import JWKRegistry
 
 from reliant.errors import IDTokenError
-from reliant.protocol import jose
+from reliant.protocol import base64url, jose
 from reliant.protocol.id_token import read_id_token
 from reliant.protocol.jose import (
     CONTENT_ENCRYPTION_ALGORITHMS,
@@ -67,7 +67,7 @@ def seal(key: Key, alg: str, enc: str = "A128GCM", **header: Any) -> str:
 def with_header(token: str, **changes: Any) -> str:
     """The token with another header, as someone on the way could write it."""
     head, _, rest = token.partition(".")
-    header = {**json.loads(jose._b64decode(head.encode())), **changes}
+    header = {**json.loads(base64url.decode(head.encode())), **changes}
     return f"{urlsafe_b64encode(json.dumps(header).encode()).rstrip(b'=').decode()}.{rest}"
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from reliant.errors import ConfigurationError
-from reliant.protocol import jose
+from reliant.protocol import base64url, jose
 from reliant.protocol.request_object import (
     build_request_object,
     encrypt_request_object,
@@ -119,7 +119,7 @@ def test_it_can_be_encrypted_for_the_provider(kind: str, alg: str, kid: str | No
     assert public is not None
     sealed = encrypt_request_object("a.b.c", public, alg, "A128GCM")
     assert jose.decrypt(sealed, [private], alg, "A128GCM") == "a.b.c"
-    header = jose._b64decode(sealed.partition(".")[0].encode()).decode()
+    header = base64url.decode(sealed.partition(".")[0].encode()).decode()
     assert ('"kid":"op-key"' in header) == (kid is not None)
     assert "null" not in header
 

@@ -43,9 +43,9 @@ from reliant.providers.logout import LogoutAt, provider_logout_url
 from reliant.starlette.browser_flow import BrowserFlow
 from reliant.starlette.client import StarletteClient
 from reliant.starlette.error_page import error_response
+from reliant.starlette.logout_event import LogoutEvent
 from reliant.starlette.oauth import OAuth
 from reliant.starlette.requests import cookies_of, header_of
-from reliant.starlette.routes import LogoutEvent
 from reliant.starlette.transactions import TransactionStore
 from reliant.storage.calls import call
 from reliant.storage.cookie_sessions import CookieSessions

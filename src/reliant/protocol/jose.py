@@ -1,4 +1,4 @@
-"""JOSE: the only module that knows joserfc and cryptography.
+"""JOSE: reading tokens, and with keys verifying, signing and encrypting them.
 
 Everything above deals in ``Key``, ``Jws`` and plain strings. A signature is judged in two steps so
 that the claims can be read before a key is fetched: ``parse_jws`` (nothing trusted yet), then
@@ -7,37 +7,29 @@ that the claims can be read before a key is fetched: ``parse_jws`` (nothing trus
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import json
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hmac import HMAC
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from joserfc import jwe, jws
-from joserfc.errors import JoseError
-from joserfc.jwa import JWSAlgModel
-from joserfc.jwk import JWKRegistry, Key, KeyParameters, OctKey
+from reliant.protocol import base64url
+
+if TYPE_CHECKING:
+    from joserfc.jwk import Key
+else:
+    Key = Any
 
 __all__ = [
     "ASYMMETRIC_ALGORITHMS",
     "CONTENT_ENCRYPTION_ALGORITHMS",
     "KEY_MANAGEMENT_ALGORITHMS",
     "SYMMETRIC_ALGORITHMS",
-    "Cipher",
     "Jws",
     "Key",
-    "Mac",
     "MalformedToken",
     "decrypt",
-    "derive_key",
     "encrypt",
     "encryption_key",
     "fits",
@@ -46,6 +38,7 @@ __all__ = [
     "import_jwk",
     "import_private_keys",
     "is_encrypted",
+    "load_libraries",
     "parse_jws",
     "public_jwk",
     "secret_key",
@@ -78,30 +71,10 @@ class MalformedToken(ValueError):
     """The text is not a JWS that can be read; the message says why and holds no part of it."""
 
 
-class _Registry(jws.JWSRegistry):
-    def get_alg(self, name: str) -> JWSAlgModel:
-        # Callers name an algorithm from our lists; the base class would warn about the old name
-        # "EdDSA" each time, though providers go on using it.
-        return self.algorithms[name]
-
-
-_REGISTRY = _Registry(strict_check_header=False)
-
 # The longest parts that are looked at, in characters.
 _MAX_HEADER = 8 * 1024  # x5c chains
 _MAX_PAYLOAD = 128_000
 _MAX_SIGNATURE = 2 * 1024  # RSA 8192, the largest we take, has 1366
-
-# From base64url to base64, and what is no base64url to what is none of either.
-_ALPHABET = bytes.maketrans(b"-_+/=", b"+/!!!")
-
-# The letters that base64url may end with, by how much padding is left out (RFC 4648 section 3.5).
-_LAST = (
-    (b"",),
-    tuple(bytes([letter]) for letter in b"AEIMQUYcgkosw048"),
-    tuple(bytes([letter]) for letter in b"AQgw"),
-    (),
-)
 
 # What may encrypt a token for us. Compression is not among it: a small token would unpack to
 # any size.
@@ -112,14 +85,6 @@ CONTENT_ENCRYPTION_ALGORITHMS = (
     "A128GCM", "A192GCM", "A256GCM", "A128CBC-HS256", "A192CBC-HS384", "A256CBC-HS512",
 )  # fmt: skip
 _AGREEMENT_CURVES = ("P-256", "P-384", "P-521", "X25519", "X448")  # not those that only sign
-_JWE = jwe.JWERegistry(
-    algorithms=[*KEY_MANAGEMENT_ALGORITHMS, *CONTENT_ENCRYPTION_ALGORITHMS],
-    strict_check_header=False,
-)
-
-# {"alg":"dir","enc":"A256GCM"}, the one header of what we seal for ourselves.
-_SEALED_HEADER = b"eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0"
-_VECTOR, _TAG = 12, 16  # octets (RFC 7518 section 5.3)
 
 
 @dataclass(frozen=True)
@@ -146,8 +111,8 @@ def parse_jws(token: str) -> Jws:
             raise ValueError("too long")
         if len(signature) > _MAX_SIGNATURE:
             raise ValueError("too long")
-        header: object = json.loads(_b64decode(first))
-        claims: object = json.loads(_b64decode(second))
+        header: object = json.loads(base64url.decode(first))
+        claims: object = json.loads(base64url.decode(second))
     except (ValueError, RecursionError, AttributeError, TypeError) as exc:
         raise MalformedToken("it is not three base64url parts of JSON") from exc
     if not isinstance(header, dict) or not isinstance(claims, dict):
@@ -165,33 +130,39 @@ def parse_jws(token: str) -> Jws:
 
 def verify_jws(token: Jws, key: Key, alg: str) -> bool:
     """Tell whether ``key`` verifies the signature of ``token`` under exactly ``alg``."""
+    from reliant.protocol import joselib
+
     if token.alg != alg or not (alg in ASYMMETRIC_ALGORITHMS or alg in SYMMETRIC_ALGORITHMS):
         return False
-    model = jws.JWSRegistry.algorithms[alg]
+    model = joselib.ALGORITHMS[alg]
     try:
         model.check_key(key)
-        return model.verify(token._signed, _b64decode(token._signature), key)
-    except (JoseError, ValueError):
+        return model.verify(token._signed, base64url.decode(token._signature), key)
+    except (joselib.JoseError, ValueError):
         return False
 
 
 def fits(key: Key, alg: str) -> bool:
     """Tell whether ``key`` may verify ``alg``: its kty, curve, "use", "alg" and "key_ops"."""
+    from reliant.protocol import joselib
+
     try:
-        jws.JWSRegistry.algorithms[alg].check_key(key)
+        joselib.ALGORITHMS[alg].check_key(key)
         key.check_key_op("verify")
-    except JoseError:
+    except joselib.JoseError:
         return False
     return True
 
 
 def import_jwk(value: object) -> Key | None:
     """Import one member of a JWK Set, or return None for one we can't use (RFC 7517 section 5)."""
+    from reliant.protocol import joselib
+
     if not isinstance(value, dict) or not _plausible(value):
         return None
     try:
-        return JWKRegistry.import_key({k: v for k, v in value.items() if k not in _PRIVATE})
-    except (JoseError, ValueError, TypeError, KeyError, AttributeError, ArithmeticError):
+        return joselib.JWKRegistry.import_key({k: v for k, v in value.items() if k not in _PRIVATE})
+    except (joselib.JoseError, ValueError, TypeError, KeyError, AttributeError, ArithmeticError):
         return None  # a curve, type or parameter that this library or OpenSSL does not know
 
 
@@ -202,19 +173,23 @@ def _plausible(value: dict[str, Any]) -> bool:
     if not isinstance(n, str) or not isinstance(e, str) or len(n) > 4096 or len(e) > 8:
         return False
     try:
-        return int.from_bytes(_b64decode(n.encode())).bit_length() in _RSA_BITS
+        return int.from_bytes(base64url.decode(n.encode())).bit_length() in _RSA_BITS
     except ValueError:
         return False
 
 
 def secret_key(secret: str) -> Key:
     """Make the HMAC key of a client secret: its UTF-8 octets (OIDC Core section 10.1)."""
-    return OctKey.import_key(secret.encode())
+    from reliant.protocol import joselib
+
+    return joselib.OctKey.import_key(secret.encode())
 
 
 def generate_key(alg: str, kid: str | None = None) -> Key:
     """Make a new private signing key for ``alg`` with ``kid``, ``use`` and ``alg`` set."""
-    parameters: KeyParameters = {"use": "sig", "alg": alg}
+    from reliant.protocol import joselib
+
+    parameters: joselib.KeyParameters = {"use": "sig", "alg": alg}
     if kid is not None:
         parameters["kid"] = kid
     kinds: dict[str, tuple[str, str | int]] = {
@@ -223,7 +198,7 @@ def generate_key(alg: str, kid: str | None = None) -> Key:
         "HS256": ("oct", 256), "HS384": ("oct", 384), "HS512": ("oct", 512),
     }  # fmt: skip
     kty, size = kinds.get(alg, ("RSA", 2048))
-    return JWKRegistry.generate_key(kty, size, parameters)
+    return joselib.JWKRegistry.generate_key(kty, size, parameters)
 
 
 def public_jwk(key: Key) -> dict[str, Any]:
@@ -233,8 +208,10 @@ def public_jwk(key: Key) -> dict[str, Any]:
 
 def sign_jwt(claims: Mapping[str, Any], key: Key, alg: str, **header: Any) -> str:
     """Sign ``claims`` with ``key``; further header members by keyword (``kid``, ``typ``)."""
+    from reliant.protocol import joselib
+
     payload = json.dumps(dict(claims), separators=(",", ":"))
-    return jws.serialize_compact({"alg": alg, **header}, payload, key, registry=_REGISTRY)
+    return joselib.jws.serialize_compact({"alg": alg, **header}, payload, key, registry=joselib.JWS)
 
 
 def import_private_keys(value: Any) -> tuple[Key, ...]:
@@ -259,18 +236,22 @@ def import_private_keys(value: Any) -> tuple[Key, ...]:
 
 
 def _import_private_jwk(value: Mapping[str, Any]) -> Key:
+    from reliant.protocol import joselib
+
     try:
-        return JWKRegistry.import_key(dict(value))
-    except JoseError as exc:
+        return joselib.JWKRegistry.import_key(dict(value))
+    except joselib.JoseError as exc:
         raise ValueError("not a private key as JWK") from exc
 
 
 def _import_pem(pem: str | bytes) -> Key:
+    from reliant.protocol import joselib
+
     for kind in ("RSA", "EC", "OKP"):
         try:
-            key = JWKRegistry.import_key(pem, kind)
+            key = joselib.JWKRegistry.import_key(pem, kind)
             public_jwk(key)  # only here a curve of no use raises its KeyError
-        except (JoseError, ValueError, TypeError, KeyError):
+        except (joselib.JoseError, ValueError, TypeError, KeyError):
             continue
         return key
     raise ValueError("not a private key as PEM")
@@ -292,10 +273,12 @@ def encryption_key(keys: Sequence[Key], alg: str) -> Key | None:
 
 
 def _can_sign(key: Key, alg: str) -> bool:
+    from reliant.protocol import joselib
+
     try:
-        jws.JWSRegistry.algorithms[alg].check_key(key)
+        joselib.ALGORITHMS[alg].check_key(key)
         key.check_key_op("sign")
-    except (JoseError, KeyError):
+    except (joselib.JoseError, KeyError):
         return False
     return True
 
@@ -311,8 +294,10 @@ def decrypt(token: str, keys: Sequence[Key], alg: str | None, enc: str | None) -
     ``alg``, ``enc``: the registered algorithms, or None for any that is allowed here. Returns the
     plaintext; raises ``MalformedToken``.
     """
+    from reliant.protocol import joselib
+
     try:
-        header = json.loads(_b64decode(token.partition(".")[0].encode("ascii")))
+        header = json.loads(base64url.decode(token.partition(".")[0].encode("ascii")))
         found = (header["alg"], header["enc"])
         kid = header.get("kid")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
@@ -323,10 +308,10 @@ def decrypt(token: str, keys: Sequence[Key], alg: str | None, enc: str | None) -
         raise MalformedToken('its encryption header has "crit" or "zip"')
     for key in [key for key in keys if kid is None or key.kid in (None, kid)] or keys:
         try:
-            opened = jwe.decrypt_compact(token.encode("ascii"), key, registry=_JWE)
+            opened = joselib.jwe.decrypt_compact(token.encode("ascii"), key, registry=joselib.JWE)
             return (opened.plaintext or b"").decode()
         # KeyError: an "epk" on a curve that is not the key's.
-        except (JoseError, ValueError, TypeError, KeyError, AttributeError):
+        except (joselib.JoseError, ValueError, TypeError, KeyError, AttributeError):
             continue
     raise MalformedToken("it can't be decrypted with this client's keys")
 
@@ -336,16 +321,18 @@ def encrypt(payload: str, key: Key, alg: str, enc: str, **header: Any) -> str:
 
     Raises ``ValueError`` where ``key``, ``alg`` or ``enc`` can't be used for that.
     """
+    from reliant.protocol import joselib
+
     protected = {"alg": alg, "enc": enc, **header}
     try:
-        return jwe.encrypt_compact(protected, payload.encode(), key, registry=_JWE)
-    except JoseError as exc:
+        return joselib.jwe.encrypt_compact(protected, payload.encode(), key, registry=joselib.JWE)
+    except joselib.JoseError as exc:
         raise ValueError("no encryption with this key and these algorithms") from exc
 
 
 def unsigned_jwt(claims: Mapping[str, Any]) -> str:
     """A JWT with the algorithm "none", for request objects registered so (RFC 9101 10.5)."""
-    parts = map(_b64encode, (b'{"alg":"none"}', json.dumps(dict(claims)).encode()))
+    parts = map(base64url.encode, (b'{"alg":"none"}', json.dumps(dict(claims)).encode()))
     return b".".join((*parts, b"")).decode()
 
 
@@ -360,64 +347,10 @@ def hash_of(value: str, alg: str) -> str:
     else:
         bits = "512" if alg in ("EdDSA", "Ed25519") else alg[-3:]
         octets = hashlib.new(f"sha{bits}", value.encode()).digest()
-    return _b64encode(octets[: len(octets) // 2]).decode()
+    return base64url.encode(octets[: len(octets) // 2]).decode()
 
 
-def derive_key(secret: str | bytes, purpose: str) -> bytes:
-    """Derive 32 octets for one ``purpose`` from an application secret (HKDF, RFC 5869)."""
-    octets = secret.encode() if isinstance(secret, str) else secret
-    hkdf = HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=purpose.encode())
-    return hkdf.derive(octets)
-
-
-class Mac:
-    """HMAC-SHA256 with one key, set up once: a third of what it costs each time anew."""
-
-    def __init__(self, key: bytes) -> None:
-        self._keyed = HMAC(key, hashes.SHA256())
-
-    def of(self, octets: bytes) -> bytes:
-        """The code of ``octets``: 32 octets."""
-        mac = self._keyed.copy()
-        mac.update(octets)
-        return mac.finalize()
-
-
-class Cipher:
-    """Encrypts and authenticates with one key of 32 octets: compact JWEs, ``dir`` and A256GCM."""
-
-    def __init__(self, key: bytes) -> None:
-        self._keyed = AESGCM(key)
-
-    def seal(self, payload: bytes) -> str:
-        """Encrypt and authenticate ``payload``."""
-        vector = secrets.token_bytes(_VECTOR)
-        sealed = self._keyed.encrypt(vector, payload, _SEALED_HEADER)
-        # The encrypted key is empty (RFC 7516 section 7.1).
-        parts = (b"", vector, sealed[:-_TAG], sealed[-_TAG:])
-        return b".".join((_SEALED_HEADER, *map(_b64encode, parts))).decode()
-
-    def open(self, value: str) -> bytes | None:
-        """Open what ``seal`` made with this key; None if it is anything else."""
-        try:
-            header, encrypted_key, *parts = value.encode("ascii").split(b".")
-            vector, ciphertext, tag = map(_b64decode, parts)
-            # No other header, and no tag cut short.
-            found = (header, encrypted_key, len(vector), len(tag))
-            if found != (_SEALED_HEADER, b"", _VECTOR, _TAG):
-                return None
-            return self._keyed.decrypt(vector, ciphertext + tag, _SEALED_HEADER)
-        except (ValueError, InvalidTag):
-            return None
-
-
-def _b64decode(text: bytes) -> bytes:
-    # One spelling of each value only: no other alphabet, no padding, no bits left over.
-    padding = -len(text) % 4
-    if not text.endswith(_LAST[padding]):
-        raise ValueError("not base64url")
-    return binascii.a2b_base64(text.translate(_ALPHABET) + b"=" * padding, strict_mode=True)
-
-
-def _b64encode(octets: bytes) -> bytes:
-    return base64.urlsafe_b64encode(octets).rstrip(b"=")
+def load_libraries() -> None:
+    """Import what the first login would."""
+    import_module("reliant.protocol.joselib")
+    import_module("reliant.protocol.sealing")

@@ -6,10 +6,11 @@ import hashlib
 import hmac
 import re
 import secrets
-from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, quote, quote_plus, urlencode, urlsplit
+
+from reliant.protocol import base64url
 
 __all__ = [
     "Secret",
@@ -76,7 +77,7 @@ def random_token(octets: int) -> str:
 def s256(verifier: str) -> str:
     """The S256 code challenge of a code verifier (RFC 7636 section 4.2)."""
     digest = hashlib.sha256(verifier.encode("ascii")).digest()
-    return urlsafe_b64encode(digest).rstrip(b"=").decode()
+    return base64url.encode(digest).decode()
 
 
 def encode_form(parameters: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> str:

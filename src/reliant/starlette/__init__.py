@@ -2,7 +2,7 @@
 
 from reliant.errors import OAuthError
 from reliant.starlette.client import StarletteClient
+from reliant.starlette.logout_event import LogoutEvent
 from reliant.starlette.oauth import OAuth
-from reliant.starlette.routes import LogoutEvent
 
 __all__ = ["LogoutEvent", "OAuth", "OAuthError", "StarletteClient"]

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse
-from starlette.routing import Route
 
 from reliant.client.oauth_client import OAuthClient
 from reliant.client.settings import ClientSettings
@@ -18,7 +17,6 @@ from reliant.protocol.token_endpoint import Token
 from reliant.protocol.transaction import LoginTransaction
 from reliant.protocol.values import is_local_path
 from reliant.starlette.browser_flow import BrowserFlow, check_local
-from reliant.starlette.routes import client_routes
 from reliant.starlette.transactions import TransactionStore
 from reliant.storage.calls import call
 from reliant.storage.references import References
@@ -26,6 +24,7 @@ from reliant.storage.replay import ReplayGuard
 
 if TYPE_CHECKING:
     import httpx2
+    from starlette.routing import Route
 
 __all__ = ["StarletteClient"]
 
@@ -177,6 +176,8 @@ class StarletteClient(OAuthClient):
         ``/initiate-login``. ``redirect_uri``: the callback of the logins begun there: a URL, or a
         function of the request that returns one.
         """
+        from reliant.starlette.routes import client_routes
+
         return client_routes(lambda: self, redirect_uri)
 
     # -- API calls ---------------------------------------------------------------------------

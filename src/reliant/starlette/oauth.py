@@ -10,7 +10,6 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
-from starlette.config import Config
 from starlette.datastructures import Secret
 from starlette.requests import Request
 from starlette.responses import Response
@@ -25,6 +24,7 @@ from reliant.errors import (
     printable,
 )
 from reliant.http.transport import HttpTransport, warm_up
+from reliant.protocol.jose import load_libraries
 from reliant.protocol.transaction import LOGIN_LIFETIME
 from reliant.protocol.webfinger import (
     build_webfinger_request,
@@ -32,8 +32,6 @@ from reliant.protocol.webfinger import (
     parse_webfinger_response,
 )
 from reliant.starlette.client import StarletteClient
-from reliant.starlette.error_page import error_response
-from reliant.starlette.pages import fragment_page
 from reliant.starlette.transactions import CacheStore, CookieStore, SessionStore, TransactionStore
 
 __all__ = ["OAuth", "read_secrets"]
@@ -189,6 +187,7 @@ class OAuth:
 
     async def __aenter__(self) -> Self:
         warm_up()
+        load_libraries()
         return self
 
     async def __aexit__(
@@ -211,6 +210,9 @@ class OAuth:
         A page with a "try again" link for browsers, JSON for fetch clients. What they don't get to
         see is in the log.
         """
+        from reliant.starlette.error_page import error_response
+        from reliant.starlette.pages import fragment_page
+
         if isinstance(exc, FragmentAnswer):
             return fragment_page()
         if not isinstance(exc, OAuthError) or isinstance(exc, LoginRequired):
@@ -259,6 +261,8 @@ def read_secrets(secret_key: Any) -> list[str | bytes]:
 
 
 def _look_up(config: Any, key: str) -> Any:
+    from starlette.config import Config
+
     if isinstance(config, Config):
         return config.get(key, default=None)
     try:

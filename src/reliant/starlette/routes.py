@@ -6,8 +6,7 @@ import logging
 import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
@@ -16,6 +15,7 @@ from starlette.routing import Route
 from reliant.errors import LogoutTokenError, OAuthError, printable
 from reliant.protocol.jose import public_jwk
 from reliant.protocol.values import append_query, is_local_path, same
+from reliant.starlette.logout_event import LogoutEvent
 from reliant.starlette.pages import check_session_page, logout_page
 from reliant.starlette.requests import (
     callback_parameters,
@@ -28,7 +28,7 @@ from reliant.storage.replay import ReplayGuard
 if TYPE_CHECKING:
     from reliant.starlette.client import StarletteClient
 
-__all__ = ["LogoutEvent", "client_routes"]
+__all__ = ["client_routes"]
 
 log: logging.Logger = logging.getLogger("reliant")
 
@@ -37,22 +37,6 @@ _NO_STORE = {"cache-control": "no-store"}
 _URI_PATH = re.compile(r"/[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]*")  # RFC 3986 appendix A
 Handler = Callable[[Request], Awaitable[Response]]
 Begin = Callable[..., Awaitable[Response]]
-
-
-@dataclass(frozen=True)
-class LogoutEvent:
-    """A logout that the provider told of: of the session ``sid``, or of every session of ``sub``.
-
-    ``client``: the registered name; ``channel``: "back" from the provider's server, or "front"
-    through the person's browser, whose ``request`` then carries the app's session.
-    """
-
-    client: str
-    channel: Literal["back", "front"]
-    iss: str
-    sub: str | None
-    sid: str | None
-    request: Request = field(repr=False)
 
 
 def client_routes(

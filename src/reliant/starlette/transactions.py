@@ -11,7 +11,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import quote
 
 from starlette.requests import Request
@@ -23,7 +23,9 @@ from reliant.starlette.cookies import clear_cookie, host_cookie
 from reliant.starlette.requests import cookies_of, header_of, host_of, origin_of_request
 from reliant.storage.calls import call
 from reliant.storage.replay import ReplayGuard
-from reliant.storage.sealed import Sealer
+
+if TYPE_CHECKING:
+    from reliant.storage.sealed import Sealer
 
 __all__ = ["CacheStore", "CookieStore", "Read", "SessionStore", "TransactionStore"]
 
@@ -254,6 +256,8 @@ class CookieStore:
     def _sealer(self, client: str) -> Sealer:
         sealer = self._sealers.get(client)
         if sealer is None:
+            from reliant.storage.sealed import Sealer
+
             sealer = self._sealers[client] = Sealer(self._secrets, f"reliant transaction {client}")
         return sealer
 

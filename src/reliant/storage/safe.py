@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from reliant.protocol.jose import Cipher, Mac, derive_key
+from reliant.protocol import base64url
+from reliant.protocol.sealing import Cipher, Mac, derive_key
 from reliant.protocol.values import random_token, s256, same
 from reliant.storage.store import Store
 
@@ -120,4 +120,4 @@ def _cipher(mac: Mac, secret: str) -> Cipher:
 
 def _proof(mac: Mac, parts: Sequence[str]) -> str:
     text = "\0".join(("proof", *parts)).encode("utf-8", "surrogatepass")
-    return base64.urlsafe_b64encode(mac.of(text)).rstrip(b"=").decode()
+    return base64url.encode(mac.of(text)).decode()

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from reliant.protocol.jose import Cipher, derive_key
+from reliant.protocol.sealing import Cipher, derive_key
 
 __all__ = ["Sealer"]
 
