@@ -239,6 +239,8 @@ def stalls(bench: Bench) -> Iterator[Figure]:
     longest = micros({name: [run["longest"] for run in runs] for name, runs in found.items()})
     yield Figure("p99 of an unrelated route, 64 logins at once against none",
                  ratio(p99, "Reliant", "idle"), 1.2, "µs", samples=p99)  # fmt: skip
+    yield Figure("the same, 64 logins at once by the floor", ratio(p99, "floor", "idle"), None,
+                 "µs", samples=p99)  # fmt: skip
     yield Figure("longest step of the event loop, against the floor's",
                  ratio(longest, "Reliant", "floor"), 1.5, "µs", samples=longest)  # fmt: skip
 
@@ -300,6 +302,7 @@ def memory(bench: Bench) -> Iterator[Figure]:
 def sessions(bench: Bench) -> Iterator[Figure]:
     """CPU of a request of somebody who is logged in, beside what is there without Reliant."""
     run = {"requests": bench.many(5000)}
+    strangers = 600  # more than an app remembers: each is as who comes again after a minute
     pairs: list[tuple[str, str, str, str, dict[str, Any], float]] = [
         (
             "cookies",
@@ -314,16 +317,21 @@ def sessions(bench: Bench) -> Iterator[Figure]:
         pairs.append(("Redis", "sessions_app:build_redis", "a bare GET", "sessions_app:build_get",
                       {"redis": f"{bench.redis}/0"}, 1.5))  # fmt: skip
     for place, ours, other, theirs, options, limit in pairs:
+        again = f"{place}, after a minute"
         samples = micros(
             bench.by_turns(
                 {
-                    name: Measurement("session_read", {"app": app, **options}, run)
-                    for name, app in ((place, ours), (other, theirs))
+                    name: Measurement("session_read", {"app": app, **more, **options}, run)
+                    for name, app, more in (
+                        (place, ours, {}), (other, theirs, {}), (again, ours, {"people": strangers})
+                    )
                 }
             )
-        )
+        )  # fmt: skip
         yield Figure(f"a request with a session in {place}, against {other}",
                      ratio(samples, place, other), limit, "µs", samples=samples)  # fmt: skip
+        yield Figure(f"the first in a minute with a session in {place}",
+                     ratio(samples, again, other), None, "µs", samples=samples)  # fmt: skip
 
 
 def api(bench: Bench) -> Iterator[Figure]:

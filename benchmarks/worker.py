@@ -75,17 +75,19 @@ async def login(app: str, origin: str, tenants: int = 0) -> Run:
 SESSIONS = ("/auth/login", "/auth/callback")  # where the apps with sessions have their logins
 
 
-async def session_read(app: str, origin: str, **options: Any) -> Run:
-    """CPU seconds of the app for one request of somebody who is logged in."""
+async def session_read(app: str, origin: str, people: int = 1, **options: Any) -> Run:
+    """CPU seconds of the app for one request of somebody who is logged in, of `people` by turns."""
     site = app_of(app, origin, **options)
-    browser = Browser(site, SESSIONS)
-    await browser.log_in()
+    browsers = [Browser(site, SESSIONS) for _ in range(people)]
+    for browser in browsers:
+        await browser.log_in()
 
     async def run(requests: int) -> float:
-        browser.cpu = 0.0
-        for _ in range(requests):
-            assert (await browser.get("/")).status == 200
-        return browser.cpu / requests
+        for browser in browsers:
+            browser.cpu = 0.0
+        for number in range(requests):
+            assert (await browsers[number % people].get("/")).status == 200
+        return sum(browser.cpu for browser in browsers) / requests
 
     await run(200)
     return run
@@ -136,6 +138,9 @@ async def api_call(app: str, origin: str) -> Run:
     return run
 
 
+ON_THE_WAY = 0.03  # seconds from one request of a browser to its next
+
+
 async def ping(request: Request) -> Response:
     return PlainTextResponse("pong")
 
@@ -145,7 +150,8 @@ async def stalls(app: str, origin: str) -> Run:
 
     The route is asked for every 5 ms, and its time counts from the moment it was due, so that all
     that keeps the event loop busy then is in it. A step is what the loop does without a look at
-    anything else; its time is CPU time, so that other processes are not in it.
+    anything else; its time is CPU time, so that other processes are not in it. The two requests of
+    a login come apart, as they do from a browser that has been at the provider between them.
     """
     site, unrelated = app_of(app, origin), Starlette(routes=[Route("/ping", ping)])
     for _ in range(20):
@@ -165,7 +171,11 @@ async def stalls(app: str, origin: str) -> Run:
         async def person(number: int) -> None:
             await asyncio.sleep(number / max(logins, 1))
             while loop.time() < end:
-                await Browser(site).log_in()
+                browser = Browser(site)
+                location = await browser.leave()
+                await asyncio.sleep(ON_THE_WAY)
+                await browser.come_back(location)
+                await asyncio.sleep(ON_THE_WAY)
 
         with patch.object(asyncio.Handle, "_run", timed):
             people = [asyncio.ensure_future(person(number)) for number in range(logins)]

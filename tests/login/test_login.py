@@ -422,6 +422,23 @@ class TestTheAppsOwnUser:
         app.log_in(browser)
         assert browser.get("/me").json()["user"] == "'the user Alice'"
 
+    @pytest.mark.parametrize("kind", ["cookies", "indexed", "store"])
+    def test_what_it_changes_in_the_claims_is_gone_with_the_request(self, kind: str) -> None:
+        def promoted(claims: UserInfo) -> User:
+            found.append(list(claims["groups"]))
+            claims["groups"].append("admins")
+            claims["home"]["country"] = "Nowhere"
+            return User(claims)
+
+        found: list[list[str]] = []
+        app = LoginApp(kind, load_user=promoted, userinfo=True)
+        app.provider.users["alice"] = {"groups": ["staff"], "home": {"country": "France"}}
+        browser = app.logged_in()
+        for _ in range(2):
+            claims = browser.get("/me").json()["claims"]
+            assert (claims["groups"], claims["home"]) == (["staff"], {"country": "France"})
+        assert found == [["staff"]] * 3
+
     @pytest.mark.parametrize("kind", ["cookies", "store"])
     def test_whom_it_does_not_know(self, kind: str) -> None:
         app = LoginApp(kind, load_user=self.users)

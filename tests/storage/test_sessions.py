@@ -5,6 +5,8 @@ One class for all: cookies alone, cookies with an index, a store in memory, Redi
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,6 +18,7 @@ from reliant import LoginRequired, Token
 from reliant.login import Store
 from reliant.storage.cookie_sessions import CookieSessions, IndexedCookieSessions
 from reliant.storage.memory import MemoryStore
+from reliant.storage.recent import Recent, digest
 from reliant.storage.session_record import SessionRecord
 from reliant.storage.sessions import RemoteSessions, Sessions, StoredSessions, TokenFamily
 from tests.helpers.http import Clock
@@ -44,12 +47,16 @@ def new_record(sub: str = "alice", sid: str | None = "sid-1", **members: Any) ->
 
 
 class Place:
-    """A place for sessions in one application, on any number of workers."""
+    """A place for sessions in one application, on any number of workers.
 
-    def __init__(self, kind: str, store: Store | None, clock: Clock) -> None:
+    ``one_worker``: all that use the same settings are one, which remembers what it has read.
+    """
+
+    def __init__(self, kind: str, store: Store | None, clock: Clock, one_worker: bool) -> None:
         self.kind = kind
         self.store = store
         self.clock = clock
+        self._workers: dict[tuple[Any, ...], Sessions] | None = {} if one_worker else None
 
     @property
     def is_timed_by_redis(self) -> bool:
@@ -62,6 +69,14 @@ class Place:
         idle: float = IDLE,
     ) -> Sessions:
         """Sessions as one worker sees them."""
+        if self._workers is None:
+            return self._new_worker(secrets, client, idle)
+        settings = (*secrets, client, idle)
+        if settings not in self._workers:
+            self._workers[settings] = self._new_worker(secrets, client, idle)
+        return self._workers[settings]
+
+    def _new_worker(self, secrets: Sequence[str | bytes], client: str, idle: float) -> Sessions:
         if self.store is None:
             return CookieSessions(secrets, client, idle, self.clock)
         if self.kind.startswith("indexed"):
@@ -84,11 +99,18 @@ def clock() -> Clock:
     return Clock(NOW)
 
 
+@pytest.fixture(params=[False, True], ids=["workers", "one worker"])
+def one_worker(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
 @pytest.fixture(params=PLACES)
-async def place(request: pytest.FixtureRequest, clock: Clock) -> AsyncIterator[Place]:
+async def place(
+    request: pytest.FixtureRequest, clock: Clock, one_worker: bool
+) -> AsyncIterator[Place]:
     kind = request.param
     store = None if kind == "cookies" else new_store(kind.removeprefix("indexed-"), request, clock)
-    yield Place(kind, store, clock)
+    yield Place(kind, store, clock, one_worker)
     if store is not None:
         await store.aclose()
 
@@ -225,6 +247,7 @@ class TestIdleTime:
             return  # the first test has shown it
         value = await place.worker(idle=1).create(new_record())
         for _ in range(3):
+            clock.advance(0.5)
             await anyio.sleep(0.5)
             assert await look(place.worker(idle=1), value) is not None
 
@@ -259,9 +282,10 @@ class TestTheEnd:
         last = await sessions.delete(value)
         assert last is not None
         assert last.id == family.record.id
-        # What lives in cookies alone has to be taken back from the browser.
+        # What lives in cookies alone has to be taken back from the browser: other workers know
+        # nothing of it.
         gone = await look(place.worker(), value) is None
-        assert gone == (place.kind != "cookies")
+        assert gone == (place.kind != "cookies" or place.worker() is sessions)
         assert await look(place.worker(), other) is not None
 
     async def test_a_session_that_ends_itself(self, place: Place) -> None:
@@ -276,6 +300,149 @@ class TestTheEnd:
 
     async def test_who_can_be_reached_from_afar(self, place: Place) -> None:
         assert isinstance(place.worker(), RemoteSessions) == (place.kind != "cookies")
+
+
+class TestWhatAWorkerRemembers:
+    """Whose a session is, for a minute; and no more than that."""
+
+    @pytest.fixture
+    def one_worker(self) -> bool:
+        return True
+
+    @pytest.fixture
+    def opened(self, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+        """How often records were opened."""
+        counts: Counter[str] = Counter()
+        loads = SessionRecord.loads
+
+        def count(text: str) -> SessionRecord | None:
+            counts["opened"] += 1
+            return loads(text)
+
+        monkeypatch.setattr(SessionRecord, "loads", count)
+        return counts
+
+    async def test_a_session_is_opened_twice_a_minute(
+        self, place: Place, clock: Clock, opened: Counter[str]
+    ) -> None:
+        value = await place.worker().create(new_record(profile={"name": "Alice"}))
+        for _ in range(4):
+            family = await look(place.worker(), value)
+            assert family is not None
+            assert family.outline.claims["sub"] == "alice"
+            assert family.outline.profile == {"name": "Alice"}
+        assert opened["opened"] == 2
+        clock.advance(60)
+        assert await look(place.worker(), value) is not None
+        assert opened["opened"] == 3
+        clock.advance(-3600)  # somebody puts the clock back
+        assert await look(place.worker(), value) is not None
+        assert opened["opened"] == 4
+
+    async def test_one_that_comes_but_once_a_minute_is_not_remembered(
+        self, place: Place, clock: Clock, opened: Counter[str]
+    ) -> None:
+        value = await place.worker().create(new_record())
+        for number in range(1, 4):
+            assert await look(place.worker(), value) is not None
+            assert opened["opened"] == number
+            clock.advance(60)
+
+    async def test_its_tokens_are_opened_by_who_asks_for_them(
+        self, place: Place, opened: Counter[str]
+    ) -> None:
+        record = new_record(others={"api": {"access_token": "the-other-token"}})
+        value = await place.worker().create(record)
+        for _ in range(3):
+            family = await look(place.worker(), value)
+        assert family is not None
+        for text in (repr(vars(family.outline)), json.dumps(vars(family.outline))):
+            assert "the-access-token" not in text
+            assert "the-refresh-token" not in text
+            assert "the.id.token" not in text
+            assert "the-other-token" not in text
+        assert family.outline.secret == ""
+        assert opened["opened"] == 2
+        assert family.record.token == record.token
+        assert family.record.others == record.others
+        assert family.outline is family.record
+        assert opened["opened"] == 3
+
+    async def test_what_another_worker_wrote_is_read(self, place: Place) -> None:
+        value = await place.worker().create(new_record())
+        for _ in range(3):
+            await look(place.worker(), value)
+        family = await look(place.worker(idle=IDLE + 1), value)
+        assert family is not None
+        claim = await family.store.acquire(family.name, "me", 8)
+        assert claim is not None
+        assert await family.reread()
+        token = Token({**family.record.token, "userinfo": {**family.record.claims, "n": 1}})
+        assert await family.write(family.record.with_token(token), claim.fence)
+        found = await look(place.worker(), renewed(value, family))
+        assert found is not None
+        assert found.outline.claims["n"] == 1
+        assert found.outline.generation == 1
+
+    async def test_a_session_whose_tokens_are_in_the_vault_is_not_remembered(
+        self, place: Place, opened: Counter[str]
+    ) -> None:
+        value = await place.worker().create(new_record(vault="the-handle"))
+        for _ in range(3):
+            family = await look(place.worker(), value)
+            assert family is not None
+            assert family.outline.vault == "the-handle"
+        assert opened["opened"] == 3
+
+    async def test_nor_longer_than_it_lasts(self, place: Place, clock: Clock) -> None:
+        value = await place.worker().create(new_record(claims={"session_expiry": NOW + 30}))
+        for _ in range(3):
+            assert await look(place.worker(), value) is not None
+        clock.advance(30)
+        assert await look(place.worker(), value) is None
+
+    async def test_a_session_that_is_used_each_second_lasts(
+        self, place: Place, clock: Clock
+    ) -> None:
+        if place.is_timed_by_redis:
+            return  # TestIdleTime has shown it
+        value = await place.worker(idle=100).create(new_record())
+        for _ in range(300):
+            clock.advance(1)
+            family = await look(place.worker(idle=100), value)
+            assert family is not None
+            value = renewed(value, family)
+        clock.advance(100)
+        assert await look(place.worker(idle=100), value) is None
+
+    @pytest.mark.parametrize("place", ["cookies"], indirect=True)
+    async def test_the_rest_of_a_value_is_looked_at_all_the_same(self, place: Place) -> None:
+        sessions = place.worker()
+        values = [await sessions.create(new_record()) for _ in range(2)]
+        for value in [*values, *values]:
+            assert await look(sessions, value) is not None
+        (head, stamp, body), (other, other_stamp, _) = (value.split("~") for value in values)
+        for parts in ([other, stamp, body], [head, other_stamp, body], [head, "", body],
+                      [head, stamp, body, ""], ["", body], [body]):  # fmt: skip
+            assert await look(sessions, "~".join(parts)) is None
+
+    @pytest.mark.parametrize("place", ["memory"], indirect=True)
+    async def test_a_large_one_is_not_remembered(self, place: Place, opened: Counter[str]) -> None:
+        value = await place.worker().create(new_record(profile={"x": "y" * 16_000}))
+        for _ in range(3):
+            assert await look(place.worker(), value) is not None
+        assert opened["opened"] == 3
+
+    def test_how_many_it_remembers(self, clock: Clock) -> None:
+        recent = Recent(1000, clock)
+        for number in range(300):
+            for _ in range(2):
+                recent.keep(digest(f"value {number}"), new_record(), "sealed")
+        known = [number for number in range(300) if recent.find(digest(f"value {number}"))]
+        assert known == list(range(100, 300))
+        for number in range(300, 1000):  # each comes once
+            recent.keep(digest(f"value {number}"), new_record(), "sealed")
+        assert [len(it) for it in (recent._known, recent._met)] == [200, 200]
 
 
 @pytest.mark.parametrize("place", REMOTE, indirect=True)

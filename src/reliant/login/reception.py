@@ -161,9 +161,9 @@ class Reception:
         if family is None:
             self._tell_of_strangers(visit.value)
             return
-        if family.record.vault is not None and self._vault is not None:
+        if family.outline.vault is not None and self._vault is not None:
             family.record = await self._vault.refreshed(family.record)
-            if family.record.expires_at <= self.clock():
+            if family.outline.expires_at <= self.clock():
                 await family.end()
                 return
         session = Session(family, self._refresher, self._vault)
@@ -237,7 +237,7 @@ class Reception:
         kept["obtained_at"] = int(now)
         # A provider may leave out what it granted as it was asked (RFC 6749 section 5.1).
         kept.setdefault("scope", " ".join(_scopes_asked(self.client)))
-        before = () if old is None else old.record.landings
+        before = () if old is None else old.outline.landings
         profile: Mapping[str, Any] = {}
         if self.settings.userinfo:  # with the token as it came: refreshing is the family's
             own = ("refresh_token", "expires_at")
@@ -255,7 +255,7 @@ class Reception:
                 "provider's own session is over. Log in again.",
                 code="id_token.session_expiry",
             )
-        if await self._user(UserInfo({**record.profile, **record.claims})) is None:
+        if await self._user(record.person()) is None:
             who = printable(f"{record.claims['iss']} {record.claims['sub']}", 500)
             log.warning("load_user returned None for %s", who)
             raise OAuthError(
@@ -370,7 +370,7 @@ class Reception:
         value = _renewed(session)
         if value is None:
             return [*strays(self._cookie, visit.value, present), *visit.cookies]
-        return [*self._cookies(visit, value, session.record, begins=False), *visit.cookies]
+        return [*self._cookies(visit, value, session.outline, begins=False), *visit.cookies]
 
     def _cookies(
         self, visit: Visit, value: str, record: SessionRecord, *, begins: bool
@@ -439,7 +439,7 @@ class Reception:
 
     def _check_circle(self, visit: Visit, return_to: str | None, error: LoginRequired) -> None:
         """Refuse to begin a login that has just been made for this very page, and did not help."""
-        record = None if visit.session is None else visit.session.record
+        record = None if visit.session is None else visit.session.outline
         if record is None or [path for _, path in record.landings[:1]] != [return_to]:
             return
         now = self.clock()
@@ -473,7 +473,7 @@ def _renewed(session: Session) -> str | None:
         return session.family.renewed()
     except OAuthError as exc:  # too large: the browser goes on with what it has
         log.warning("session %s: the browser does not get its new tokens: code=%s",
-                    session.record.id, exc.code)  # fmt: skip
+                    session.outline.id, exc.code)  # fmt: skip
         return None
 
 

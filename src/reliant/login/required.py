@@ -98,7 +98,7 @@ class Required:
                 description=NOBODY, acr_values=self.acr_values, max_age=self.max_age
             )
         # The ID Token's claims alone: nobody vouches for an acr in a UserInfo answer.
-        claims, now = session.record.claims, self.reception.clock()
+        claims, now = session.outline.claims, self.reception.clock()
         check_authentication(claims, self.acr_values, self.max_age, now)
         return session
 

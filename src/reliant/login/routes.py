@@ -115,7 +115,7 @@ async def _callback(login: Reception, visit: Visit, request: Request) -> Respons
     answer = await callback_parameters(request)
     state = answer.get("state", "")
     # Reloaded, reached with the back button, or come twice: on to where that login went.
-    seen = dict(visit.session.record.landings) if visit.session is not None else {}
+    seen = dict(visit.session.outline.landings) if visit.session is not None else {}
     if _digest(state) in seen:
         return RedirectResponse(seen[_digest(state)], 303, headers=_NO_STORE)
     flow, begun = login.flow, await login.begins()
@@ -191,7 +191,7 @@ async def _resume(login: Reception, visit: Visit, request: Request) -> Response:
     post = await login.posts.take(visit.present)
     visit.cookies += login.posts.cleared(visit.present)
     # Sent only where the login that it led to is the one that has just led here.
-    came_here = [path for _, path in session.record.landings[:1]] == [f"{visit.base}/resume"]
+    came_here = [path for _, path in session.outline.landings[:1]] == [f"{visit.base}/resume"]
     if post is None or not came_here:
         return on
     if not login.sessions.was_of(post.trace, session.iss, session.sub):

@@ -74,8 +74,13 @@ class Session:
 
     @property
     def record(self) -> SessionRecord:
-        """What is kept of the login."""
+        """What is kept of the login, with its tokens."""
         return self._family.record
+
+    @property
+    def outline(self) -> SessionRecord:
+        """What is kept of the login, maybe without its tokens."""
+        return self._family.outline
 
     @property
     def family(self) -> TokenFamily:
@@ -90,33 +95,32 @@ class Session:
     @property
     def claims(self) -> UserInfo:
         """The validated claims: of the ID Token, over those of the UserInfo endpoint if asked."""
-        profile, claims = self.record.profile, self.record.claims
-        return UserInfo({**profile, **claims}) if profile else claims
+        return self.outline.person()
 
     @property
     def iss(self) -> str:
         """The provider's issuer."""
-        return str(self.record.claims["iss"])
+        return str(self.outline.claims["iss"])
 
     @property
     def sub(self) -> str:
         """Who it is at that provider."""
-        return str(self.record.claims["sub"])
+        return str(self.outline.claims["sub"])
 
     @property
     def sid(self) -> str | None:
         """The provider's name for its session, where it told."""
-        return self.record.claims.sid
+        return self.outline.claims.sid
 
     @property
     def created_at(self) -> float:
         """When the login was, as Unix time in seconds."""
-        return self.record.created_at
+        return self.outline.created_at
 
     @property
     def expires_at(self) -> float:
         """When the session is over at the latest, as Unix time in seconds."""
-        return self.record.expires_at
+        return self.outline.expires_at
 
     @property
     def tokens(self) -> Token:
@@ -159,4 +163,4 @@ class Session:
                 raise
 
     def __repr__(self) -> str:
-        return f"<Session {self.record.id}>"
+        return f"<Session {self.outline.id}>"

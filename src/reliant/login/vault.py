@@ -13,7 +13,7 @@ from reliant.login.session import Session
 from reliant.protocol.token_endpoint import Token
 from reliant.storage.safe import Safe
 from reliant.storage.session_record import SessionRecord
-from reliant.storage.sessions import StoredFamily
+from reliant.storage.sessions import StoredFamily, opened_record
 
 __all__ = ["Vault"]
 
@@ -103,12 +103,12 @@ class Vault:
         await family.end()
 
     async def _family(self, handle: str, renew: float | None = None) -> StoredFamily | None:
-        found = await self._safe.get(handle, renew=renew)
-        record = None if found is None else SessionRecord.loads(found.text)
-        if found is None or record is None:
+        sealed = await self._safe.get(handle, renew=renew)
+        record = opened_record(self._safe, handle, sealed)
+        if sealed is None or record is None:
             return None
         return StoredFamily(
-            self._safe, handle, record, found, KEPT, lambda: self._safe.delete(handle)
+            self._safe, handle, sealed, record, KEPT, lambda: self._safe.delete(handle)
         )
 
     async def _keep(self, token: Token) -> str:

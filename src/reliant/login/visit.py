@@ -50,7 +50,7 @@ class Visit:
     def show(self, scope: Scope) -> None:
         """Let the app find the person as ``request.user`` and ``request.auth``."""
         if self.session is not None:
-            granted = scopes_of(self.session.record.token.scope)
+            granted = scopes_of(self.session.outline.token.scope)
             scope["user"] = self.user
             scope["auth"] = AuthCredentials(["authenticated", *granted])
 

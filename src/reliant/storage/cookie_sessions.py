@@ -11,11 +11,19 @@ from typing import NamedTuple
 from reliant.errors import ConfigurationError, StoreError
 from reliant.storage.ended import Ended
 from reliant.storage.memory import MemoryStore
+from reliant.storage.recent import Recent, digest
 from reliant.storage.room import make_room
-from reliant.storage.safe import Found, Safe
+from reliant.storage.safe import Safe
 from reliant.storage.sealed import Sealer
 from reliant.storage.session_record import SessionRecord
-from reliant.storage.sessions import CLOCKS_APART, ended_meanwhile, groups_of, groups_to_end
+from reliant.storage.sessions import (
+    CLOCKS_APART,
+    LazyRecord,
+    ended_meanwhile,
+    groups_of,
+    groups_to_end,
+    opened_record,
+)
 from reliant.storage.store import Store
 
 __all__ = ["CookieFamily", "CookieSessions", "IndexedCookieSessions"]
@@ -54,6 +62,7 @@ class CookieSessions:
         self._records = Sealer(secrets, f"reliant session cookie {client}")
         self.idle = idle
         self._refreshed: dict[str, _Generation] = {}
+        self._recent = Recent(idle, clock)
 
     async def time(self) -> float:
         return await self.store.time()
@@ -63,16 +72,22 @@ class CookieSessions:
         return f"{record.id}~{self.stamp(record)}~{self.seal(record)}"
 
     async def find(self, value: str, writable: Callable[[], bool]) -> CookieFamily | None:
-        record = self._open(value)
+        name = digest(_parts(value)[2])
+        known = self._recent.find(name)
+        record = self._open(value) if known is None else known.outline
         seen = None if record is None else self._seen(value, record)
         if record is None or seen is None:
             return None
+        if known is None:
+            self._recent.keep(name, record)
         now = self.clock()
         if record.expires_at <= now or seen + self.idle <= now:
             return None
         if await self.was_ended(record):
             return None
-        return CookieFamily(self, record, seen, writable)
+        return CookieFamily(
+            self, record, seen, writable, None if known is None else lambda: self._open(value)
+        )
 
     async def delete(self, value: str) -> SessionRecord | None:
         record = self._open(value)
@@ -85,8 +100,8 @@ class CookieSessions:
         seconds = max(0, record.latest_end - self.clock()) + CLOCKS_APART
         await self.ended.mark(("id", record.id), seconds)
         with suppress(StoreError):  # the session is over
-            found = await self.safe.get(record.secret)
-            newest = None if found is None else SessionRecord.loads(found.text)
+            sealed = await self.safe.get(record.secret)
+            newest = opened_record(self.safe, record.secret, sealed)
             if newest is not None and newest.generation > record.generation:
                 record = newest
         return record
@@ -143,14 +158,23 @@ class CookieSessions:
         return newest is None or record.generation >= newest.number
 
     def _open(self, value: str) -> SessionRecord | None:
-        sealed = value.rpartition("~")[2]
-        text = self._records.open_text(sealed)
+        head, _, body = _parts(value)
+        text = self._records.open_text(body)
         record = None if text is None else SessionRecord.loads(text)
-        return record if record is not None and value.startswith(f"{record.id}~") else None
+        return record if record is not None and record.id == head else None
 
     def _seen(self, value: str, record: SessionRecord) -> float | None:
-        seen, _, proof = value.split("~")[1].partition(".")
-        return float(seen) if self.safe.proves(proof, "seen", record.id, seen) else None
+        head, stamp, _ = _parts(value)
+        seen, _, proof = stamp.partition(".")
+        is_ours = head == record.id and self.safe.proves(proof, "seen", record.id, seen)
+        return float(seen) if is_ours else None
+
+
+def _parts(value: str) -> tuple[str, str, str]:
+    """The session's id, the stamp, and the encrypted record in a value."""
+    head, _, rest = value.partition("~")
+    stamp, _, body = rest.partition("~")
+    return head, stamp, body
 
 
 class IndexedCookieSessions(CookieSessions):
@@ -198,12 +222,13 @@ class IndexedCookieSessions(CookieSessions):
         return self.safe.names("known", iss, sid)
 
 
-class CookieFamily:
+class CookieFamily(LazyRecord):
     """A login that lies in the browser.
 
     What a refresh brought is kept beside the lock too, for requests that carry the cookie of
     before, and for browsers that the new one never reached; ``seen``: when the session was last
-    used; ``writable``: tells whether the head of the answer, with its cookies, is still to come.
+    used; ``writable``: tells whether the head of the answer, with its cookies, is still to come;
+    ``opened``: opens the record where this one is but an outline.
     """
 
     def __init__(
@@ -212,11 +237,12 @@ class CookieFamily:
         record: SessionRecord,
         seen: float,
         writable: Callable[[], bool],
+        opened: Callable[[], SessionRecord | None] | None,
     ) -> None:
-        self.record: SessionRecord = record
+        super().__init__(record, opened)
         self.over: bool = False
         self.store: Store = sessions.store
-        self._found: Found | None = None
+        self._sealed: str | None = None
         self._generation = record.generation
         self._sessions = sessions
         self._seen = seen
@@ -239,8 +265,10 @@ class CookieFamily:
         sessions = self._sessions
         if await sessions.was_ended(self.record):
             return False
-        self._found = await sessions.safe.get(self.record.secret)
-        newest = None if self._found is None else SessionRecord.loads(self._found.text)
+        secret = self.record.secret
+        sealed = await sessions.safe.get(secret)
+        newest = opened_record(sessions.safe, secret, sealed)
+        self._sealed = None if newest is None else sealed
         if newest is not None and newest.generation > self.record.generation:
             self.record = newest
         return True
@@ -251,13 +279,13 @@ class CookieFamily:
         safe, secret, text = self._sessions.safe, self.record.secret, record.dumps()
         # Not its expires_at, which a refresh may have moved into the past.
         seconds = max(1.0, record.latest_end - self._sessions.clock())
-        if self._found is None:
-            found = await safe.add(secret, text, seconds)
+        if self._sealed is None:
+            sealed = await safe.add(secret, text, seconds)
         else:
-            found = await safe.replace(secret, self._found, text, seconds, fence)
-        if found is None:
+            sealed = await safe.replace(secret, self._sealed, text, seconds, fence)
+        if sealed is None:
             return False
-        self.record, self._found = record, found
+        self.record, self._sealed = record, sealed
         self._sessions.note(record)
         return not await self._sessions.was_ended(record)  # by a logout that revoked the old tokens
 
@@ -266,7 +294,7 @@ class CookieFamily:
         await self._sessions.end_one(self.record)
 
     def renewed(self) -> str | None:
-        sessions, record = self._sessions, self.record
+        sessions, record = self._sessions, self.outline
         # Apart from the record, so that an answer which is late never brings back old tokens.
         is_old = sessions.clock() >= self._seen + sessions.idle / 20
         stamp = sessions.stamp(record) if is_old else ""

@@ -4,26 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from reliant.protocol import base64url
 from reliant.protocol.sealing import Cipher, Mac, derive_key
 from reliant.protocol.values import random_token, s256, same
 from reliant.storage.store import Store
 
-__all__ = ["Found", "Safe"]
+__all__ = ["Safe"]
 
 _SECRET = re.compile(r"[A-Za-z0-9_-]{43}")
-
-
-class Found(NamedTuple):
-    """A text, and how it lies sealed in the store."""
-
-    text: str
-    sealed: str
-
-    def __repr__(self) -> str:
-        return "Found(...)"  # a text with tokens in it
 
 
 class Safe:
@@ -53,30 +42,43 @@ class Safe:
         """Keep a text for ``seconds``."""
         await self.store.set(self.key(secret), self._seal(secret, text), seconds)
 
-    async def get(self, secret: str, *, renew: float | None = None) -> Found | None:
-        """What is kept under a secret, which can be any text; ``renew``: for how long from now."""
+    async def get(self, secret: str, *, renew: float | None = None) -> str | None:
+        """What lies sealed under a secret, which can be any text; ``open`` opens it.
+
+        ``renew``: for how many seconds from now it stays there.
+        """
         if not _SECRET.fullmatch(secret):
             return None
-        return self._open(secret, await self.store.get(self.key(secret), renew=renew))
+        return await self.store.get(self.key(secret), renew=renew)
+
+    def open(self, secret: str, sealed: str | None) -> str | None:
+        """The text in what lay under a secret; None where nothing did, or nothing of ours."""
+        for mac in self._macs if sealed is not None else ():
+            opened = _cipher(mac, secret).open(sealed or "")
+            if opened is not None:
+                return opened.decode()
+        return None
 
     async def take(self, secret: str) -> str | None:
         """What is kept under a secret, once."""
         if not _SECRET.fullmatch(secret):
             return None
-        found = self._open(secret, await self.store.getdel(self.key(secret)))
-        return None if found is None else found.text
+        return self.open(secret, await self.store.getdel(self.key(secret)))
 
-    async def add(self, secret: str, text: str, seconds: float) -> Found | None:
-        """Keep a text unless there is another; None where there is."""
-        new = Found(text, self._seal(secret, text))
-        return new if await self.store.add(self.key(secret), new.sealed, seconds) else None
+    async def add(self, secret: str, text: str, seconds: float) -> str | None:
+        """Keep a text unless there is another; return it sealed, or None where there is."""
+        new = self._seal(secret, text)
+        return new if await self.store.add(self.key(secret), new, seconds) else None
 
     async def replace(
-        self, secret: str, old: Found, text: str, seconds: float, fence: int
-    ) -> Found | None:
-        """Put ``text`` where ``old`` still lies, as ``Store.replace`` does; None where not."""
-        new = Found(text, self._seal(secret, text))
-        done = await self.store.replace(self.key(secret), old.sealed, new.sealed, seconds, fence)
+        self, secret: str, old: str, text: str, seconds: float, fence: int
+    ) -> str | None:
+        """Put a text where ``old`` still lies, as ``Store.replace`` does; None where not.
+
+        ``old``: how it was sealed. Returns the new one sealed.
+        """
+        new = self._seal(secret, text)
+        done = await self.store.replace(self.key(secret), old, new, seconds, fence)
         return new if done else None
 
     async def delete(self, secret: str) -> None:
@@ -104,13 +106,6 @@ class Safe:
 
     def _seal(self, secret: str, text: str) -> str:
         return _cipher(self._macs[0], secret).seal(text.encode())
-
-    def _open(self, secret: str, sealed: str | None) -> Found | None:
-        for mac in self._macs if sealed is not None else ():
-            opened = _cipher(mac, secret).open(sealed or "")
-            if opened is not None:
-                return Found(opened.decode(), sealed or "")
-        return None
 
 
 # HMAC as the key derivation of NIST SP 800-108, its key being one already: 1 µs instead of 15.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from typing import Any, Self
 
 from reliant.protocol.claims import UserInfo
@@ -41,10 +42,19 @@ class SessionRecord:
     secret: str = field(default="", repr=False)
     id: str = field(default_factory=lambda: random_token(12))
 
-    @property
+    @cached_property
     def claims(self) -> UserInfo:
-        """The validated claims of the ID Token."""
+        """The validated claims of the ID Token, not to be changed."""
         return self.token.userinfo or UserInfo()
+
+    def person(self) -> UserInfo:
+        """What is known of the person: the claims, over those of the UserInfo endpoint.
+
+        A copy that an app may change, for other requests of the session may share this record.
+        """
+        claims = {**self.profile, **self.claims}
+        nested = {name: it for name, it in claims.items() if type(it) in (list, dict)}
+        return UserInfo({**claims, **json.loads(json.dumps(nested))} if nested else claims)
 
     @property
     def expires_at(self) -> float:
@@ -94,9 +104,14 @@ class SessionRecord:
         """The same login with what refreshes in the vault have brought."""
         return replace(self, token=without_refresh_token(vaulted.token))
 
+    def outline(self) -> Self:
+        """The same login without its tokens and secrets: what a request needs to know of it."""
+        kept = {name: self.token[name] for name in ("scope", "userinfo") if name in self.token}
+        return replace(self, token=Token(kept), others={}, vault=None, secret="")
+
     def dumps(self) -> str:
         """The record as JSON."""
-        members = {name: value for name, value in vars(self).items() if value}
+        members = {name: vars(self)[name] for name in _MEMBERS if vars(self)[name]}
         return json.dumps({**members, "format": _FORMAT}, separators=(",", ":"))
 
     @classmethod
@@ -105,7 +120,7 @@ class SessionRecord:
         members = json.loads(text)
         if not isinstance(members, dict) or members.pop("format", None) != _FORMAT:
             return None
-        if not members.keys() <= _MEMBERS:
+        if not members.keys() <= _MEMBERS.keys():
             return None
         members["token"] = Token(members["token"])
         members["landings"] = tuple(map(tuple, members.get("landings", ())))
@@ -117,7 +132,7 @@ def without_refresh_token(token: Token) -> Token:
     return Token({name: token[name] for name in token if name != "refresh_token"})
 
 
-_MEMBERS = {member.name for member in fields(SessionRecord)}
+_MEMBERS = dict.fromkeys(member.name for member in fields(SessionRecord))
 
 
 def access_of(token: Mapping[str, Any]) -> Token:

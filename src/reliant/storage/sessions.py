@@ -13,11 +13,13 @@ from typing import Protocol, runtime_checkable
 
 from reliant.errors import LoginRequired, StoreError
 from reliant.storage.ended import Ended
-from reliant.storage.safe import Found, Safe
+from reliant.storage.recent import Recent, digest
+from reliant.storage.safe import Safe
 from reliant.storage.session_record import SessionRecord
 from reliant.storage.store import Store
 
 __all__ = [
+    "LazyRecord",
     "RemoteSessions",
     "Sessions",
     "StoredFamily",
@@ -26,6 +28,7 @@ __all__ = [
     "ended_meanwhile",
     "groups_of",
     "groups_to_end",
+    "opened_record",
 ]
 
 CLOCKS_APART = 60.0  # seconds that the clocks of two workers may differ
@@ -41,6 +44,11 @@ class TokenFamily(Protocol):
     @property
     def name(self) -> str:
         """What its lock is called in ``store``."""
+        ...
+
+    @property
+    def outline(self) -> SessionRecord:
+        """The record as last read, maybe without its tokens."""
         ...
 
     @property
@@ -157,6 +165,7 @@ class StoredSessions:
         self.idle = idle
         self._ended = Ended(self.safe)
         self._clock = clock
+        self._recent = Recent(idle / 20, clock)
 
     async def time(self) -> float:
         return await self.store.time()
@@ -177,15 +186,27 @@ class StoredSessions:
         return f"{secret}.{person}.{self.safe.proof('value', secret, person)}"
 
     async def find(self, value: str, writable: Callable[[], bool]) -> StoredFamily | None:
-        secret = self.mark_of(value)
-        found = None if secret is None else await self.safe.get(secret, renew=self.idle)
-        record = None if found is None else SessionRecord.loads(found.text)
-        if secret is None or found is None or record is None:
+        name = digest(value)
+        known = self._recent.find(name)
+        secret = self.mark_of(value) if known is None else _parts(value)[0]
+        # Who is known was here so lately that the idle time need not begin anew.
+        renew = self.idle if known is None else None
+        sealed = None if secret is None else await self.safe.get(secret, renew=renew)
+        if secret is None or sealed is None:
             return None
+        outline = known.outline if known is not None and known.sealed == sealed else None
+        record = outline or opened_record(self.safe, secret, sealed)
+        if record is None:
+            return None
+        if outline is None:
+            self._recent.keep(name, record, sealed)
         if record.expires_at <= self._clock():
             await self.safe.delete(secret)
             return None
-        return StoredFamily(self.safe, secret, record, found, self.idle, lambda: self.delete(value))
+        return StoredFamily(
+            self.safe, secret, sealed, record, self.idle, lambda: self.delete(value),
+            is_whole=outline is None,
+        )  # fmt: skip
 
     async def delete(self, value: str) -> SessionRecord | None:
         secret = self.mark_of(value)
@@ -254,28 +275,62 @@ def groups_to_end(iss: str, sid: str | None, sub: str | None) -> Iterator[tuple[
         yield "sub" if sid is None else "no sid", iss, sub
 
 
-class StoredFamily:
+def opened_record(safe: Safe, secret: str, sealed: str | None) -> SessionRecord | None:
+    """The record in a text that lay in ``safe`` under ``secret``; None where there is none."""
+    text = safe.open(secret, sealed)
+    return None if text is None else SessionRecord.loads(text)
+
+
+class LazyRecord:
+    """A login's record that is opened when somebody asks for its tokens.
+
+    ``outline``: the record, maybe without its tokens; ``opened``: all of it, where ``outline`` is
+    not all.
+    """
+
+    def __init__(
+        self, outline: SessionRecord, opened: Callable[[], SessionRecord | None] | None
+    ) -> None:
+        self.outline: SessionRecord = outline
+        self._opened = opened
+
+    @property
+    def record(self) -> SessionRecord:
+        """The record, whole."""
+        if self._opened is not None:
+            # It did open when its outline was made.
+            self.record = self._opened() or self.outline
+        return self.outline
+
+    @record.setter
+    def record(self, record: SessionRecord) -> None:
+        self.outline, self._opened = record, None
+
+
+class StoredFamily(LazyRecord):
     """A login in a store, under ``secret``.
 
-    ``found``: how it lay there when it was read; ``seconds``: how long it lies after a write;
-    ``delete``: ends it.
+    ``sealed``: how it lay there when it was read; ``record``: what was in it; ``seconds``: how long
+    it lies after a write; ``delete``: ends it; ``is_whole``: False for the outline of a record.
     """
 
     def __init__(
         self,
         safe: Safe,
         secret: str,
+        sealed: str,
         record: SessionRecord,
-        found: Found,
         seconds: float,
         delete: Callable[[], Awaitable[object]],
+        *,
+        is_whole: bool = True,
     ) -> None:
-        self.record: SessionRecord = record
+        super().__init__(record, None if is_whole else lambda: opened_record(safe, secret, sealed))
         self.over: bool = False
         self.store: Store = safe.store
         self._safe = safe
         self._secret = secret
-        self._found = found
+        self._sealed = sealed
         self._seconds = seconds
         self._delete = delete
 
@@ -285,19 +340,19 @@ class StoredFamily:
         return self._safe.key(self._secret)
 
     async def reread(self) -> bool:
-        found = await self._safe.get(self._secret)
-        record = None if found is None else SessionRecord.loads(found.text)
-        if found is None or record is None:
+        sealed = await self._safe.get(self._secret)
+        record = opened_record(self._safe, self._secret, sealed)
+        if sealed is None or record is None:
             return False
-        self.record, self._found = record, found
+        self.record, self._sealed = record, sealed
         return True
 
     async def write(self, record: SessionRecord, fence: int) -> bool:
         text = record.dumps()
-        found = await self._safe.replace(self._secret, self._found, text, self._seconds, fence)
-        if found is None:
+        sealed = await self._safe.replace(self._secret, self._sealed, text, self._seconds, fence)
+        if sealed is None:
             return False
-        self.record, self._found = record, found
+        self.record, self._sealed = record, sealed
         return True
 
     def check_writable(self) -> None:
