@@ -16,9 +16,10 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.testclient import TestClient
 
-from reliant.login import Session, User
+from reliant.login import Login, Session, User
 from reliant.protocol.claims import UserInfo
 from reliant.starlette import OAuth
+from reliant.storage.session_record import SessionRecord
 from reliant.testing import Callback, extra
 from tests.helpers.login_app import KINDS, PAGE, SAME_ORIGIN, SITE, LoginApp, take_cookies, whoami
 from tests.helpers.relying_party import deliver, new_browser, sign_in
@@ -51,8 +52,24 @@ class TestTheWayThrough:
         assert me["user"] == "<User 'alice'>"
         assert me["created_at"] == app.clock.now
         assert me["expires_at"] == app.clock.now + 24 * 3600
-        scopes = browser.get("/").json()["scopes"]
-        assert scopes == ["authenticated", "openid", "profile", "email"]
+        for _ in range(4):
+            scopes = browser.get("/").json()["scopes"]
+            assert scopes == ["authenticated", "openid", "profile", "email"]
+
+    def test_no_token_is_opened_to_know_who_it_is(
+        self, app: LoginApp, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def count(text: str) -> SessionRecord | None:
+            opened.append(text)
+            return loads(text)
+
+        browser, opened, loads = app.logged_in(), list[str](), SessionRecord.loads
+        monkeypatch.setattr(SessionRecord, "loads", count)
+        for _ in range(5):  # its first two requests in a minute, and then no more
+            assert browser.get("/me").status_code == 200
+        assert len(opened) == 2
+        assert browser.get("/token").status_code == 200
+        assert len(opened) == 3
 
     def test_nobody_is_logged_in(self, app: LoginApp) -> None:
         assert app.browser().get("/").json() == {"sub": None, "scopes": []}
@@ -424,20 +441,38 @@ class TestTheAppsOwnUser:
 
     @pytest.mark.parametrize("kind", ["cookies", "indexed", "store"])
     def test_what_it_changes_in_the_claims_is_gone_with_the_request(self, kind: str) -> None:
+        found: list[list[str]] = []
+        auth: list[Login] = []
+
         def promoted(claims: UserInfo) -> User:
             found.append(list(claims["groups"]))
             claims["groups"].append("admins")
             claims["home"]["country"] = "Nowhere"
             return User(claims)
 
-        found: list[list[str]] = []
-        app = LoginApp(kind, load_user=promoted, userinfo=True)
+        async def page(request: Request) -> Response:
+            session = auth[0].session(request)
+            session.tokens["userinfo"].update(sub="bob", acr="gold")
+            profile: Any = session.record.profile
+            profile["groups"].append("admins")
+            session.claims["groups"].append("admins")
+            return Response()
+
+        def routes(login: Login) -> list[Route]:
+            auth.append(login)
+            return [Route("/page", page)]
+
+        app = LoginApp(kind, load_user=promoted, userinfo=True, routes=routes)
         app.provider.users["alice"] = {"groups": ["staff"], "home": {"country": "France"}}
         browser = app.logged_in()
-        for _ in range(2):
-            claims = browser.get("/me").json()["claims"]
+        for _ in range(4):
+            for _ in range(2):
+                assert browser.get("/page").status_code == 200
+            me = browser.get("/me").json()
+            claims = me["claims"]
+            assert (me["sub"], claims["sub"], claims.get("acr")) == ("alice", "alice", None)
             assert (claims["groups"], claims["home"]) == (["staff"], {"country": "France"})
-        assert found == [["staff"]] * 3
+        assert found == [["staff"]] * 13
 
     @pytest.mark.parametrize("kind", ["cookies", "store"])
     def test_whom_it_does_not_know(self, kind: str) -> None:

@@ -40,6 +40,7 @@ def new_record(sub: str = "alice", sid: str | None = "sid-1", **members: Any) ->
             "refresh_token": "the-refresh-token",
             "id_token": "the.id.token",
             "token_type": "Bearer",
+            "scope": "openid email",
             "userinfo": {**claims, **members.pop("claims", {})},
         }
     )
@@ -155,7 +156,21 @@ class TestSessions:
         assert await look(place.worker(), value) is None
 
     @pytest.mark.parametrize(
-        "value", ["x", ".", "..", "~", "a.b.c", "a~b", "\x00", "é", "A" * 43, "1" * 100_000]
+        "value",
+        [
+            "x",
+            ".",
+            "..",
+            "~",
+            "a.b.c",
+            "a~b",
+            "\x00",
+            "é",
+            "A" * 43,
+            "1" * 100_000,
+            "\ud800",
+            "a~b~\ud800",
+        ],
     )
     async def test_a_value_that_somebody_made_up_finds_nothing(
         self, place: Place, value: str
@@ -331,6 +346,7 @@ class TestWhatAWorkerRemembers:
             assert family is not None
             assert family.outline.claims["sub"] == "alice"
             assert family.outline.profile == {"name": "Alice"}
+            assert family.outline.token.scope == "openid email"
         assert opened["opened"] == 2
         clock.advance(60)
         assert await look(place.worker(), value) is not None
@@ -394,6 +410,17 @@ class TestWhatAWorkerRemembers:
             assert family.outline.vault == "the-handle"
         assert opened["opened"] == 3
 
+    async def test_nor_one_with_tokens_of_others_in_its_claims(
+        self, place: Place, opened: Counter[str]
+    ) -> None:
+        """OpenID Connect Core section 5.6.2: a distributed claim comes with its access token."""
+        sources = {"_claim_sources": {"bank": {"endpoint": "https://x", "access_token": "theirs"}}}
+        records = [new_record(claims=sources), new_record(profile=sources)]
+        for value in [await place.worker().create(record) for record in records]:
+            for _ in range(3):
+                assert await look(place.worker(), value) is not None
+        assert opened["opened"] == 6
+
     async def test_nor_longer_than_it_lasts(self, place: Place, clock: Clock) -> None:
         value = await place.worker().create(new_record(claims={"session_expiry": NOW + 30}))
         for _ in range(3):
@@ -414,6 +441,44 @@ class TestWhatAWorkerRemembers:
             value = renewed(value, family)
         clock.advance(100)
         assert await look(place.worker(idle=100), value) is None
+
+    async def test_a_session_lasts_for_nearly_all_of_its_idle_time(
+        self, place: Place, clock: Clock
+    ) -> None:
+        if place.is_timed_by_redis:
+            return
+        for pauses in ([0, 0, 2.9], [2.9, 2.9, 2.9], [0, 0, 59]):
+            value = await place.worker(idle=60).create(new_record())
+            for pause in [*pauses, 0.94 * 60]:
+                clock.advance(pause)
+                family = await look(place.worker(idle=60), value)
+                assert family is not None
+                value = renewed(value, family)
+
+    @pytest.mark.parametrize("place", ["memory"], indirect=True)
+    async def test_nor_less_after_a_refresh_by_another_worker(
+        self, place: Place, clock: Clock
+    ) -> None:
+        ours, other = [place._new_worker([SECRET], "op", 1000) for _ in range(2)]
+        value = await ours.create(new_record())
+        for _ in range(2):
+            assert await look(ours, value) is not None
+        clock.advance(1)
+        family = await look(other, value)
+        assert family is not None
+        claim = await family.store.acquire(family.name, "me", 8)
+        assert claim is not None
+        assert await family.write(family.record.with_token(family.record.token), claim.fence)
+        for seconds in (48, 0, 49.9, 940):
+            clock.advance(seconds)
+            assert await look(ours, value) is not None
+
+    @pytest.mark.parametrize("place", ["cookies"], indirect=True)
+    async def test_the_head_belongs_to_the_rest(self, place: Place) -> None:
+        sessions = place.worker()
+        one, other = [(await sessions.create(new_record())).split("~") for _ in range(2)]
+        assert sessions.mark_of("~".join([other[0], *one[1:]])) is None
+        assert sessions.mark_of("~".join(one)) is not None
 
     @pytest.mark.parametrize("place", ["cookies"], indirect=True)
     async def test_the_rest_of_a_value_is_looked_at_all_the_same(self, place: Place) -> None:
@@ -442,7 +507,10 @@ class TestWhatAWorkerRemembers:
         assert known == list(range(100, 300))
         for number in range(300, 1000):  # each comes once
             recent.keep(digest(f"value {number}"), new_record(), "sealed")
-        assert [len(it) for it in (recent._known, recent._met)] == [200, 200]
+        assert max(len(recent._known), len(recent._met)) == 200
+        clock.advance(60)
+        recent.keep(digest("value"), new_record(), "sealed")
+        assert (len(recent._known), len(recent._met)) == (0, 1)
 
 
 @pytest.mark.parametrize("place", REMOTE, indirect=True)

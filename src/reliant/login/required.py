@@ -79,7 +79,7 @@ class Required:
             raise
         if was_read(connection):  # FastAPI has, so that there will be nothing to read later
             await self._keep_form(connection)
-        missing = set(self.scopes).difference(scopes_of(session.tokens.scope))
+        missing = set(self.scopes).difference(scopes_of(session.outline.token.scope))
         if missing:
             raise OAuthError(
                 "insufficient_scope",

@@ -79,7 +79,7 @@ class Session:
 
     @property
     def outline(self) -> SessionRecord:
-        """What is kept of the login, maybe without its tokens."""
+        """What is kept of the login, maybe without its tokens; not to be changed."""
         return self._family.outline
 
     @property

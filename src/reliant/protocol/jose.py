@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from reliant.protocol import base64url
 
 if TYPE_CHECKING:
-    from joserfc.jwk import Key
+    from reliant.protocol.joselib import Key
 else:
     Key = Any
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from joserfc import jwe, jws
 from joserfc.errors import JoseError
 from joserfc.jwa import JWSAlgModel
-from joserfc.jwk import JWKRegistry, KeyParameters, OctKey
+from joserfc.jwk import JWKRegistry, Key, KeyParameters, OctKey
 
 from reliant.protocol.jose import CONTENT_ENCRYPTION_ALGORITHMS, KEY_MANAGEMENT_ALGORITHMS
 
@@ -18,6 +18,7 @@ __all__ = [
     "JWS",
     "JWKRegistry",
     "JoseError",
+    "Key",
     "KeyParameters",
     "OctKey",
     "jwe",

@@ -105,9 +105,13 @@ class SessionRecord:
         return replace(self, token=without_refresh_token(vaulted.token))
 
     def outline(self) -> Self:
-        """The same login without its tokens and secrets: what a request needs to know of it."""
+        """The same login without its tokens and secrets: what a request needs to know of it.
+
+        Nothing of it is shared with this record, in which an app may change what it likes.
+        """
         kept = {name: self.token[name] for name in ("scope", "userinfo") if name in self.token}
-        return replace(self, token=Token(kept), others={}, vault=None, secret="")
+        kept, profile = json.loads(json.dumps((kept, self.profile)))
+        return replace(self, token=Token(kept), profile=profile, others={}, vault=None, secret="")
 
     def dumps(self) -> str:
         """The record as JSON."""

@@ -198,7 +198,7 @@ class StoredSessions:
         record = outline or opened_record(self.safe, secret, sealed)
         if record is None:
             return None
-        if outline is None:
+        if known is None:
             self._recent.keep(name, record, sealed)
         if record.expires_at <= self._clock():
             await self.safe.delete(secret)
