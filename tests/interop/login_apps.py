@@ -50,7 +50,9 @@ def starlette_app(auth: Login) -> Starlette:
     @auth.required()
     async def me(request: Request) -> Response:
         session = auth.session(request)
-        return JSONResponse({**session.claims, "refresh_token": session.record.token.refresh_token})
+        return JSONResponse(
+            {**session.claims, "refresh_token": session.family.record.token.refresh_token}
+        )
 
     @auth.required()
     async def token(request: Request) -> Response:
@@ -90,7 +92,7 @@ def fastapi_app(auth: Login) -> FastAPI:
 
     @app.get("/me")
     async def me(user: User = user, session: Any = session) -> dict[str, Any]:
-        return {**user.claims, "refresh_token": session.record.token.refresh_token}
+        return {**user.claims, "refresh_token": session.family.record.token.refresh_token}
 
     @app.get("/token")
     async def token(session: Any = session, resource: str | None = None) -> Any:

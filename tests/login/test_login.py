@@ -453,21 +453,25 @@ class TestTheAppsOwnUser:
         async def page(request: Request) -> Response:
             session = auth[0].session(request)
             session.tokens["userinfo"].update(sub="bob", acr="gold")
-            profile: Any = session.record.profile
-            profile["groups"].append("admins")
             session.claims["groups"].append("admins")
-            return Response()
+            before = session.tokens["access_token"]
+            refreshed = (await session.token())["access_token"] != before
+            session.tokens["userinfo"].update(sub="bob", acr="gold")
+            session.claims["groups"].append("admins")
+            return Response(str(refreshed))
 
         def routes(login: Login) -> list[Route]:
             auth.append(login)
             return [Route("/page", page)]
 
         app = LoginApp(kind, load_user=promoted, userinfo=True, routes=routes)
+        app.provider.behaviour.access_token_lifetime = 300
         app.provider.users["alice"] = {"groups": ["staff"], "home": {"country": "France"}}
         browser = app.logged_in()
-        for _ in range(4):
-            for _ in range(2):
-                assert browser.get("/page").status_code == 200
+        for number in range(4):
+            app.clock.advance(290 if number == 3 else 1)
+            pages = [browser.get("/page").text for _ in range(2)]
+            assert pages == (["True", "False"] if number == 3 else ["False", "False"])
             me = browser.get("/me").json()
             claims = me["claims"]
             assert (me["sub"], claims["sub"], claims.get("acr")) == ("alice", "alice", None)

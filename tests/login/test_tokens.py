@@ -194,7 +194,7 @@ class TestSessionTokens:
 
         app.app.router.routes.append(Route("/look", look))
         app.logged_in().get("/look")
-        assert seen[0].record.token.refresh_token
+        assert seen[0].family.record.token.refresh_token
         assert seen[0].tokens.refresh_token is None
 
     def test_a_login_without_an_access_token(self) -> None:
@@ -235,7 +235,7 @@ class TestSessionTokens:
         browser.get("/look")
         (session,) = seen
         assert session.tokens.access_token
-        for text in (repr(session), repr(session.record), repr(session.tokens)):
+        for text in (repr(session), repr(session.family.record), repr(session.tokens)):
             assert session.tokens.access_token not in text
             assert "eyJ" not in text
 

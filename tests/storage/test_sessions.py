@@ -19,7 +19,7 @@ from reliant.login import Store
 from reliant.storage.cookie_sessions import CookieSessions, IndexedCookieSessions
 from reliant.storage.memory import MemoryStore
 from reliant.storage.recent import Recent, digest
-from reliant.storage.session_record import SessionRecord
+from reliant.storage.session_record import SessionRecord, without_refresh_token
 from reliant.storage.sessions import RemoteSessions, Sessions, StoredSessions, TokenFamily
 from tests.helpers.http import Clock
 from tests.helpers.stores import STORES, new_store
@@ -285,6 +285,30 @@ class TestIdleTime:
             [one[0], "", one[2]], [one[0], one[2]],
         ):  # fmt: skip
             assert await look(sessions, "~".join(parts)) is None
+
+
+class TestWhatAnAppGetsOfARecord:
+    def nested(self) -> dict[str, Any]:
+        return {"groups": ["staff"], "home": {"lines": ["1 Main Street"]}, "mixed": ["a", ["b"]]}
+
+    def test_it_shares_nothing_with_it(self) -> None:
+        record = new_record(claims=self.nested(), profile={"also": self.nested()})
+        answer = Token({
+            "access_token": "new", "token_type": "Bearer",
+            "userinfo": {"iss": ISS, "sub": "alice", **self.nested()},
+        })  # fmt: skip
+        refreshed = record.with_token(answer)
+        before = record.dumps(), refreshed.dumps()
+        assert record.tokens() == without_refresh_token(record.token)
+        assert record.person() == {**record.profile, **record.claims}
+        for out in (record.person(), record.tokens()["userinfo"], refreshed.person(),
+                    refreshed.tokens()["userinfo"], answer["userinfo"]):  # fmt: skip
+            out["sub"] = "bob"
+            out["groups"].append("admins")
+            out["home"]["lines"].append("anywhere")
+            out["mixed"][1].append("c")
+            out.get("also", {}).clear()
+        assert (record.dumps(), refreshed.dumps()) == before
 
 
 class TestTheEnd:

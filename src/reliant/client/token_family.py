@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from copy import copy
+from copy import copy, deepcopy
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -232,7 +232,7 @@ class Refresher:
         answer["obtained_at"] = int(self._clock())
         new = record.with_other(wanted.key, answer) if wanted.params else record.with_token(answer)
         new = await self._keep(family, new, hold)
-        news.append((answer, record.token))
+        news.append((answer, deepcopy(record.token)))
         return new
 
     async def _keep(self, family: TokenFamily, new: SessionRecord, hold: Hold) -> SessionRecord:

@@ -167,7 +167,7 @@ class Reception:
                 await family.end()
                 return
         session = Session(family, self._refresher, self._vault)
-        user = await self._user(session.claims)
+        user = await self._user(session.outline.person())
         if user is None:  # the application does not know them any more
             await family.end()
             visit.cookies += faded(self._cookie, visit.value, visit.present)
@@ -296,7 +296,7 @@ class Reception:
 
     async def end_session(self, visit: Visit) -> SessionRecord | None:
         """End the session of a request, here and in the browser; return what lay there last."""
-        seen = None if visit.session is None else visit.session.record
+        seen = None if visit.session is None else visit.session.family.record
         last = None if visit.value is None else await self.sessions.delete(visit.value)
         visit.session, visit.over = None, True
         return last or seen

@@ -11,7 +11,7 @@ from reliant.errors import LoginRequired
 from reliant.login.challenge import asking
 from reliant.protocol.claims import UserInfo
 from reliant.protocol.token_endpoint import Token
-from reliant.storage.session_record import SessionRecord, without_refresh_token
+from reliant.storage.session_record import SessionRecord
 from reliant.storage.sessions import TokenFamily
 
 if TYPE_CHECKING:
@@ -71,21 +71,17 @@ class Session:
         self._family = family
         self._refresher = refresher
         self._vault = vault
-
-    @property
-    def record(self) -> SessionRecord:
-        """What is kept of the login, with its tokens."""
-        return self._family.record
-
-    @property
-    def outline(self) -> SessionRecord:
-        """What is kept of the login, maybe without its tokens; not to be changed."""
-        return self._family.outline
+        self._claims: tuple[SessionRecord, UserInfo] | None = None
 
     @property
     def family(self) -> TokenFamily:
-        """What the tokens belong to."""
+        """What the tokens belong to. Other requests may share its record: not to be changed."""
         return self._family
+
+    @property
+    def outline(self) -> SessionRecord:
+        """What is kept of the login, maybe without its tokens; likewise."""
+        return self._family.outline
 
     @property
     def client_name(self) -> str:
@@ -95,7 +91,9 @@ class Session:
     @property
     def claims(self) -> UserInfo:
         """The validated claims: of the ID Token, over those of the UserInfo endpoint if asked."""
-        return self.outline.person()
+        if self._claims is None or self._claims[0] is not self.outline:
+            self._claims = self.outline, self.outline.person()
+        return self._claims[1]
 
     @property
     def iss(self) -> str:
@@ -128,7 +126,7 @@ class Session:
 
         Without the refresh token: two who use it end the login.
         """
-        return without_refresh_token(self.record.token)
+        return self._family.record.tokens()
 
     async def token(
         self,
@@ -150,17 +148,21 @@ class Session:
     async def access_token(self, wanted: Wanted, refused: str | None = None) -> Token:
         """The token ``wanted``; ``refused``: one that an API did not take."""
         with asking(self.client_name):
-            if self.record.vault is None or self._vault is None:
+            if self._handle is None or self._vault is None:
                 token = await self._refresher.token(self._family, wanted, refused)
                 # Meanwhile another request may have moved the refresh token to the vault.
-                if self.record.vault is None or self._vault is None:
+                if self._handle is None or self._vault is None:
                     return token
             try:
-                return await self._vault.access_token(self.record.vault, wanted, refused)
+                return await self._vault.access_token(self._handle, wanted, refused)
             except LoginRequired as exc:
                 if exc.code == "session.ended":
                     await self._family.end()
                 raise
+
+    @property
+    def _handle(self) -> str | None:
+        return self._family.record.vault
 
     def __repr__(self) -> str:
         return f"<Session {self.outline.id}>"

@@ -49,13 +49,13 @@ class Vault:
         if not isinstance(tokens, Session):
             return await self._keep(Token(tokens))
         session = tokens
-        if session.record.vault is None:
+        if session.family.record.vault is None:
             session.family.check_writable()
             await locked(session.family, lambda hold: self._move(session, hold), _not_yet)
-        elif await self._family(session.record.vault) is None:
+        elif await self._family(session.family.record.vault) is None:
             await session.family.end()
             raise _gone()
-        return str(session.record.vault)
+        return str(session.family.record.vault)
 
     async def refreshed(self, record: SessionRecord) -> SessionRecord:
         """A session's record, with token and claims as the vault has them by now."""

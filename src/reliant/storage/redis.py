@@ -241,8 +241,6 @@ class RedisStore(Store):
     async def _try(
         self, here: _Connected, command: Callable[[Any], Awaitable[T]], until: float
     ) -> T:
-        from redis.exceptions import RedisError
-
         pause = PAUSE
         while True:
             try:
@@ -255,7 +253,7 @@ class RedisStore(Store):
                         answer = await command(here.redis)
             # AttributeError: a Cluster's client that learns the slots anew closes connections
             # that are in use.
-            except (RedisError, OSError, AttributeError) as exc:
+            except here.errors as exc:
                 passes = _passes(exc)
                 if not passes or time.monotonic() + pause > until:
                     here.is_away = passes  # one that refuses a command is there
@@ -275,7 +273,10 @@ class RedisStore(Store):
             redis = self._connect() if callable(self._connect) else self._connect
             if not hasattr(redis, "aclose"):
                 raise _not_async()
-            connected = _Connected(redis, asyncio.Semaphore(AT_ONCE))
+            from redis.exceptions import RedisError
+
+            errors = (RedisError, OSError, AttributeError)
+            connected = _Connected(redis, asyncio.Semaphore(AT_ONCE), errors)
             self._connected[loop] = connected
         return connected
 
@@ -286,6 +287,7 @@ class _Connected:
 
     redis: Redis | RedisCluster
     limit: asyncio.Semaphore
+    errors: tuple[type[Exception], ...]
     is_away: bool = False
     is_probed: bool = False
 

@@ -52,9 +52,14 @@ class SessionRecord:
 
         A copy that an app may change, for other requests of the session may share this record.
         """
-        claims = {**self.profile, **self.claims}
-        nested = {name: it for name, it in claims.items() if type(it) in (list, dict)}
-        return UserInfo({**claims, **json.loads(json.dumps(nested))} if nested else claims)
+        return UserInfo(_copied({**self.profile, **self.claims}))
+
+    def tokens(self) -> Token:
+        """The token for an app: without what refreshes it, and a copy likewise."""
+        token = without_refresh_token(self.token)
+        if token.userinfo is not None:
+            token["userinfo"] = _copied(token.userinfo)
+        return token
 
     @property
     def expires_at(self) -> float:
@@ -68,7 +73,7 @@ class SessionRecord:
         come over those of the login. The ``sid`` stays: by that a logout finds the session.
         """
         if token.userinfo is not None:
-            claims = {**self.claims, **token.userinfo}
+            claims = _copied({**self.claims, **token.userinfo})
             if self.claims.sid is not None:
                 claims["sid"] = self.claims.sid
             token = Token({**token, "userinfo": claims})
@@ -129,6 +134,17 @@ class SessionRecord:
         members["token"] = Token(members["token"])
         members["landings"] = tuple(map(tuple, members.get("landings", ())))
         return cls(**members)
+
+
+def _copied(claims: Mapping[str, Any]) -> dict[str, Any]:
+    """Claims that share no list and no object with others."""
+    copied = dict(claims)
+    for name, it in claims.items():
+        if type(it) is list and set(map(type, it)) <= {str}:
+            copied[name] = it.copy()
+        elif isinstance(it, list | dict):
+            copied[name] = json.loads(json.dumps(it))
+    return copied
 
 
 def without_refresh_token(token: Token) -> Token:
