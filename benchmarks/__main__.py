@@ -11,6 +11,7 @@ import json
 import os
 import platform
 import resource
+import signal
 import ssl
 import subprocess
 import sys
@@ -38,7 +39,10 @@ def provider(*arguments: str) -> Iterator[str]:
     assert process.stdin is not None
     assert process.stdout is not None
     try:
-        yield process.stdout.readline().strip()
+        origin = process.stdout.readline().strip()
+        if not origin:
+            raise SystemExit("the provider did not start; its error stands above")
+        yield origin
     finally:
         process.stdin.close()
         process.wait()
@@ -101,7 +105,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("rows", nargs="*", metavar="ROW", help=", ".join(ROWS))
     parser.add_argument("--quick", action="store_true", help="measure less, in under a minute")
-    parser.add_argument("--runs", type=int, default=5, help="how often each is measured (5)")
+    parser.add_argument(
+        "--runs", type=int, choices=range(1, 100), default=5, metavar="N",
+        help="how often each is measured (5)",
+    )  # fmt: skip
     parser.add_argument("--json", type=Path, help="where to write the results")
     parser.add_argument("--chart", type=Path, help="where to draw the chart")
     options = parser.parse_args()
@@ -109,6 +116,9 @@ def main() -> None:
         parser.error(f"no such row: {', '.join(sorted(unknown))}; there are {', '.join(ROWS)}")
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # ten thousand connections
+
+    # Told to stop, it stops what it has started.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
 
     figures: list[Figure] = []
     with TemporaryDirectory() as folder:

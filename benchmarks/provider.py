@@ -128,6 +128,7 @@ PERSON = {
     "sub": "248289761001", "name": "Jane Doe", "given_name": "Jane", "family_name": "Doe",
     "preferred_username": "j.doe", "email": "janedoe@example.com", "email_verified": True,
     "picture": "https://example.com/janedoe/me.jpg", "locale": "en",
+    "amr": ["pwd", "otp"], "groups": [f"group-{number}" for number in range(20)],
 }  # fmt: skip
 
 

@@ -16,7 +16,6 @@ from reliant.login.challenge import NOBODY, asking
 from reliant.login.kept_post import form_to_keep, was_read
 from reliant.login.session import Session
 from reliant.login.visit import Visit
-from reliant.protocol.authorization import scopes_of
 from reliant.protocol.step_up import check_authentication
 
 if TYPE_CHECKING:
@@ -79,7 +78,7 @@ class Required:
             raise
         if was_read(connection):  # FastAPI has, so that there will be nothing to read later
             await self._keep_form(connection)
-        missing = set(self.scopes).difference(scopes_of(session.outline.token.scope))
+        missing = set(self.scopes).difference(session.outline.scopes)
         if missing:
             raise OAuthError(
                 "insufficient_scope",

@@ -9,6 +9,7 @@ from reliant.starlette.cookies import clear_cookie, host_cookie
 
 __all__ = ["cleared", "cookie_name", "faded", "read_value", "written"]
 
+_NUMBERS = frozenset("12345678")  # of cookies that a record can take
 CHUNK = 3800  # octets of a cookie's value: browsers drop cookies of more than 4096 in all
 
 
@@ -24,7 +25,7 @@ def read_value(cookies: Mapping[str, str], name: str) -> str | None:
         return None
     own = f"{name}!{head}"
     first = cookies.get(f"{own}.1", "")
-    if first[:1] not in set("12345678"):
+    if first[:1] not in _NUMBERS:
         return head
     # Behind the number of cookies, so that what was left over from a larger record is not read.
     parts = [first[1:], *(cookies.get(f"{own}.{n}", "") for n in range(2, int(first[0]) + 1))]

@@ -14,7 +14,6 @@ from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
 from reliant.login.session import Session
-from reliant.protocol.authorization import scopes_of
 from reliant.protocol.values import is_local_path
 from reliant.starlette.requests import header_of, origin_of_request
 
@@ -50,9 +49,8 @@ class Visit:
     def show(self, scope: Scope) -> None:
         """Let the app find the person as ``request.user`` and ``request.auth``."""
         if self.session is not None:
-            granted = scopes_of(self.session.outline.token.scope)
             scope["user"] = self.user
-            scope["auth"] = AuthCredentials(["authenticated", *granted])
+            scope["auth"] = AuthCredentials(["authenticated", *self.session.outline.scopes])
 
     @cached_property
     def origin(self) -> str | None:

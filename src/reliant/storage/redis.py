@@ -224,11 +224,14 @@ class RedisStore(Store):
     async def _script(self, script: str, keys: list[str], *args: Any) -> Any:
         return await self._run(lambda redis: redis.eval(script, len(keys), *keys, *args))
 
-    async def _run(self, command: Callable[[Any], Awaitable[T]]) -> T:
+    def _run(self, command: Callable[[Any], Awaitable[T]]) -> Awaitable[T]:
         """Run a command, and wait for a moment where the server is away; raises ``StoreError``."""
         here = self._here()
-        if not here.is_away:
-            return await self._try(here, command, time.monotonic() + PATIENCE)
+        if here.is_away:
+            return self._probe(here, command)
+        return self._try(here, command, time.monotonic() + PATIENCE)
+
+    async def _probe(self, here: _Connected, command: Callable[[Any], Awaitable[T]]) -> T:
         # It has been away for longer: one call looks whether it is back, the others learn at once.
         if here.is_probed:
             raise _error(None)
@@ -248,8 +251,9 @@ class RedisStore(Store):
                     if here.is_away and until:
                         raise _error(None)  # as those found who were before us in the queue
                     async with asyncio.timeout(ANSWER):
-                        # A Cluster's client that has not seen the slots sends a script anywhere.
-                        await here.redis.initialize()
+                        if here.is_cluster:
+                            # One that has not seen the slots sends a script anywhere.
+                            await here.redis.initialize()
                         answer = await command(here.redis)
             # AttributeError: a Cluster's client that learns the slots anew closes connections
             # that are in use.
@@ -273,10 +277,15 @@ class RedisStore(Store):
             redis = self._connect() if callable(self._connect) else self._connect
             if not hasattr(redis, "aclose"):
                 raise _not_async()
+            from redis.asyncio import RedisCluster
             from redis.exceptions import RedisError
 
-            errors = (RedisError, OSError, AttributeError)
-            connected = _Connected(redis, asyncio.Semaphore(AT_ONCE), errors)
+            connected = _Connected(
+                redis,
+                isinstance(redis, RedisCluster),
+                asyncio.Semaphore(AT_ONCE),
+                (RedisError, OSError, AttributeError),
+            )
             self._connected[loop] = connected
         return connected
 
@@ -286,6 +295,7 @@ class _Connected:
     """What one event loop has of a store."""
 
     redis: Redis | RedisCluster
+    is_cluster: bool
     limit: asyncio.Semaphore
     errors: tuple[type[Exception], ...]
     is_away: bool = False

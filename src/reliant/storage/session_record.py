@@ -6,8 +6,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
+from reliant.protocol.authorization import scopes_of
 from reliant.protocol.claims import UserInfo
 from reliant.protocol.lifetimes import session_end
 from reliant.protocol.token_endpoint import Token
@@ -16,6 +17,7 @@ from reliant.protocol.values import random_token
 __all__ = ["SessionRecord", "access_of", "without_refresh_token"]
 
 _FORMAT = 1
+Claims = TypeVar("Claims", bound=dict[str, Any])
 MAX_OTHERS = 16  # access tokens for other audiences; the oldest give way
 
 
@@ -47,18 +49,23 @@ class SessionRecord:
         """The validated claims of the ID Token, not to be changed."""
         return self.token.userinfo or UserInfo()
 
+    @cached_property
+    def scopes(self) -> tuple[str, ...]:
+        """What the login was granted."""
+        return tuple(scopes_of(self.token.scope))
+
     def person(self) -> UserInfo:
         """What is known of the person: the claims, over those of the UserInfo endpoint.
 
         A copy that an app may change, for other requests of the session may share this record.
         """
-        return UserInfo(_copied({**self.profile, **self.claims}))
+        return _unshared(UserInfo({**self.profile, **self.claims} if self.profile else self.claims))
 
     def tokens(self) -> Token:
         """The token for an app: without what refreshes it, and a copy likewise."""
         token = without_refresh_token(self.token)
         if token.userinfo is not None:
-            token["userinfo"] = _copied(token.userinfo)
+            token["userinfo"] = _unshared({**token.userinfo})
         return token
 
     @property
@@ -73,7 +80,7 @@ class SessionRecord:
         come over those of the login. The ``sid`` stays: by that a logout finds the session.
         """
         if token.userinfo is not None:
-            claims = _copied({**self.claims, **token.userinfo})
+            claims = _unshared({**self.claims, **token.userinfo})
             if self.claims.sid is not None:
                 claims["sid"] = self.claims.sid
             token = Token({**token, "userinfo": claims})
@@ -136,15 +143,14 @@ class SessionRecord:
         return cls(**members)
 
 
-def _copied(claims: Mapping[str, Any]) -> dict[str, Any]:
-    """Claims that share no list and no object with others."""
-    copied = dict(claims)
+def _unshared(claims: Claims) -> Claims:
+    """The same claims, whose lists and objects become copies."""
     for name, it in claims.items():
         if type(it) is list and set(map(type, it)) <= {str}:
-            copied[name] = it.copy()
-        elif isinstance(it, list | dict):
-            copied[name] = json.loads(json.dumps(it))
-    return copied
+            claims[name] = it.copy()
+        elif type(it) in (list, dict):
+            claims[name] = json.loads(json.dumps(it))
+    return claims
 
 
 def without_refresh_token(token: Token) -> Token:
