@@ -23,7 +23,7 @@ test: .venv/.dev $(OP)/node_modules/.stamp ## run every test this machine can ru
 conformance: .venv/.dev ## run the OpenID Foundation's cases for a Relying Party; ends with a table of profiles
 	@$(BIN)/python -m pytest tests/conformance --profiles --quiet $(ARGS)
 
-bench: .venv/.bench ## measure Reliant beside its peers: ten minutes on a quiet machine (ARGS="login imports")
+bench: .venv/.bench ## measure Reliant beside its peers: thirteen minutes on a quiet machine (ARGS="login imports")
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 bench-quick: .venv/.bench ## the same in a minute, less exactly

@@ -296,10 +296,9 @@ class Reception:
 
     async def end_session(self, visit: Visit) -> SessionRecord | None:
         """End the session of a request, here and in the browser; return what lay there last."""
-        seen = None if visit.session is None else visit.session.family.record
         last = None if visit.value is None else await self.sessions.delete(visit.value)
-        visit.session, visit.over = None, True
-        return last or seen
+        session, visit.session, visit.over = visit.session, None, True
+        return last if last is not None or session is None else session.family.record
 
     async def provider_logout(self, event: LogoutEvent) -> None:
         """End what the provider says is over, then tell the app's own hook."""
