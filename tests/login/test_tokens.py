@@ -223,6 +223,34 @@ class TestSessionTokens:
         new = browser.get("/token").json()["access_token"]
         assert told == [(new, old)]
 
+    @pytest.mark.parametrize("audience", [None, "api"])
+    @pytest.mark.parametrize("id_token", [True, False])
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_what_update_token_changes_is_not_kept(
+        self, kind: str, id_token: bool, audience: str | None
+    ) -> None:
+        def hook(token: Any, **old: str) -> None:
+            told.append(old)
+            token["userinfo"].update(sub="bob", acr="gold")
+
+        async def page(request: Request) -> Response:
+            session = app.auth.session(request)
+            await session.token(audience=audience)
+            return JSONResponse({**session.claims, **session.tokens["userinfo"]})
+
+        told: list[dict[str, str]] = []
+        app = LoginApp(kind, settings={"update_token": hook})
+        app.app.router.routes.append(Route("/page", page))
+        app.provider.behaviour.refresh_id_token = id_token
+        browser = app.logged_in()
+        for _ in range(3):
+            app.clock.advance(3600)
+            claims = browser.get("/page").json()
+            assert (claims["sub"], claims.get("acr")) == ("alice", None)
+            claims = browser.get("/me").json()["claims"]
+            assert (claims["sub"], claims.get("acr")) == ("alice", None)
+        assert len(told) == 3
+
     def test_a_session_tells_no_secret(self, app: LoginApp) -> None:
         seen: list[Session] = []
 

@@ -302,7 +302,7 @@ class TestWhatAnAppGetsOfARecord:
         assert record.tokens() == without_refresh_token(record.token)
         assert record.person() == {**record.profile, **record.claims}
         for out in (record.person(), record.tokens()["userinfo"], refreshed.person(),
-                    refreshed.tokens()["userinfo"], answer["userinfo"]):  # fmt: skip
+                    refreshed.tokens()["userinfo"]):  # fmt: skip
             out["sub"] = "bob"
             out["groups"].append("admins")
             out["home"]["lines"].append("anywhere")

@@ -232,7 +232,7 @@ class Refresher:
         answer["obtained_at"] = int(self._clock())
         new = record.with_other(wanted.key, answer) if wanted.params else record.with_token(answer)
         new = await self._keep(family, new, hold)
-        news.append((answer, deepcopy(record.token)))
+        news.append((deepcopy(answer), deepcopy(record.token)))  # which the hook may change
         return new
 
     async def _keep(self, family: TokenFamily, new: SessionRecord, hold: Hold) -> SessionRecord:

@@ -1,7 +1,7 @@
 """Sending: one line per event loop, with limits on everything that comes back.
 
 What is behind it, and with it httpx2, is imported when it is used: by the lifespan of an app, or by
-its first request. It would be a seventh of what importing this library takes.
+its first request. It would be a third of what importing this library takes.
 """
 
 from __future__ import annotations

@@ -80,7 +80,7 @@ class SessionRecord:
         come over those of the login. The ``sid`` stays: by that a logout finds the session.
         """
         if token.userinfo is not None:
-            claims = _unshared({**self.claims, **token.userinfo})
+            claims = {**self.claims, **token.userinfo}
             if self.claims.sid is not None:
                 claims["sid"] = self.claims.sid
             token = Token({**token, "userinfo": claims})
